@@ -1,0 +1,86 @@
+//! A phone number, in the clear only between the adapter and the receiver.
+
+use std::fmt;
+
+use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+/// A phone number. Adapters give `digits`; the receiver replaces them by a `token` (the same number gives the same
+/// token within a tenant) and a `mask` for people. Streams after the receiver never hold `digits`.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Number {
+    /// The number in the clear, as the vendor wrote it. Absent after the receiver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digits: Option<String>,
+    /// A keyed hash: equal for equal numbers of one tenant, useless without the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// What people see: `493***01`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<String>,
+}
+
+impl Number {
+    /// A number as the vendor wrote it.
+    pub fn plain(digits: impl Into<String>) -> Number {
+        Number { digits: Some(digits.into()), ..Number::default() }
+    }
+
+    /// The same number without its digits: HMAC-SHA256 under `key`, cut to 96 bits, and a mask.
+    #[must_use]
+    pub fn sealed(&self, key: &[u8]) -> Number {
+        let Some(digits) = &self.digits else { return self.clone() };
+        let canonical: String = digits.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')' | '.' | '/')).collect();
+        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(key).expect("HMAC takes a key of any length");
+        mac.update(canonical.as_bytes());
+        let token = hex::encode(&mac.finalize().into_bytes()[..12]);
+        Number { digits: None, token: Some(token), mask: Some(mask(&canonical)) }
+    }
+
+    /// What may be shown: the mask, else nothing of the digits but their length.
+    pub fn shown(&self) -> String {
+        self.mask.clone().unwrap_or_else(|| mask(self.digits.as_deref().unwrap_or_default()))
+    }
+}
+
+/// Keeps at most three leading and two trailing characters, and never more than half.
+fn mask(number: &str) -> String {
+    let chars: Vec<char> = number.chars().collect();
+    let keep = chars.len() / 2;
+    let tail = keep.min(2);
+    let head = (keep - tail).min(3);
+    let mut out: String = chars[..head].iter().collect();
+    out.push_str("***");
+    out.extend(&chars[chars.len() - tail..]);
+    out
+}
+
+impl fmt::Debug for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Number({})", self.shown())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_number_shows_no_digits_and_equal_numbers_stay_equal() {
+        let a = Number::plain("+49 30 5551001").sealed(b"key");
+        let b = Number::plain("+49-30-555-1001").sealed(b"key");
+        assert_eq!(a, b);
+        assert_eq!(a.mask.as_deref(), Some("+49***01"));
+        assert!(!serde_json::to_string(&a).unwrap().contains("555"));
+        assert_ne!(a, Number::plain("+49 30 5551001").sealed(b"other key"));
+    }
+
+    #[test]
+    fn a_short_number_is_not_given_away_by_its_mask() {
+        for (number, want) in [("", "***"), ("1", "***"), ("12", "***2"), ("5001", "***01")] {
+            assert_eq!(Number::plain(number).sealed(b"k").mask.unwrap(), want);
+        }
+        assert!(!format!("{:?}", Number::plain("13800138000")).contains("0013"));
+    }
+}

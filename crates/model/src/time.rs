@@ -1,0 +1,162 @@
+//! A moment in milliseconds since the Unix epoch, UTC; RFC 3339 on the wire.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A moment: milliseconds since the Unix epoch, UTC. Written as RFC 3339 with milliseconds and `Z`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(pub i64);
+
+/// A text that is no RFC 3339 time.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is no RFC 3339 time such as 2026-11-21T08:30:00.000Z")]
+pub struct Error(pub String);
+
+impl Time {
+    /// Milliseconds since the epoch.
+    pub const fn ms(self) -> i64 {
+        self.0
+    }
+
+    /// From whole seconds since the epoch.
+    pub const fn from_secs(secs: i64) -> Time {
+        Time(secs * 1000)
+    }
+
+    /// Milliseconds from `earlier` to `self`, 0 when `earlier` is later.
+    pub fn since(self, earlier: Time) -> i64 {
+        (self.0 - earlier.0).max(0)
+    }
+
+    /// Reads RFC 3339; any offset, any number of decimals (kept to the millisecond).
+    pub fn parse(text: &str) -> Result<Time, Error> {
+        fast(text.as_bytes()).map_or_else(
+            || {
+                text.parse::<jiff::Timestamp>()
+                    .map(|t| Time(t.as_millisecond()))
+                    .map_err(|_| Error(text.to_owned()))
+            },
+            Ok,
+        )
+    }
+}
+
+/// Reads the one form that we write ourselves, `YYYY-MM-DDTHH:MM:SS.mmmZ`, without the general parser.
+fn fast(b: &[u8]) -> Option<Time> {
+    let mark = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.'), (23, b'Z')];
+    if b.len() != 24 || mark.iter().any(|&(i, c)| b[i] != c) {
+        return None;
+    }
+    let num = |from: usize, to: usize| {
+        b[from..to].iter().try_fold(0i64, |n, c| c.is_ascii_digit().then(|| n * 10 + i64::from(c - b'0')))
+    };
+    let (y, m, d) = (num(0, 4)?, num(5, 7)?, num(8, 10)?);
+    let (h, min, s, ms) = (num(11, 13)?, num(14, 16)?, num(17, 19)?, num(20, 23)?);
+    let long = y % 4 == 0 && (y % 100 != 0 || y % 400 == 0);
+    let days = match m {
+        2 => 28 + i64::from(long),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    if !(1..=days).contains(&d) || h > 23 || min > 59 || s > 59 {
+        return None;
+    }
+    Some(Time((((days_from_civil(y, m, d) * 24 + h) * 60 + min) * 60 + s) * 1000 + ms))
+}
+
+/// Days from 1970-01-01 of a proleptic Gregorian date (Hinnant, "chrono-compatible low-level date algorithms").
+fn days_from_civil(y: i64, m: i64, d: i64) -> i64 {
+    let y = if m <= 2 { y - 1 } else { y };
+    let era = y.div_euclid(400);
+    let yoe = y.rem_euclid(400);
+    let doy = (153 * ((m + 9) % 12) + 2) / 5 + d - 1;
+    let doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
+    era * 146_097 + doe - 719_468
+}
+
+fn civil_from_days(z: i64) -> (i64, i64, i64) {
+    let z = z + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z.rem_euclid(146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let m = if mp < 10 { mp + 3 } else { mp - 9 };
+    (yoe + era * 400 + i64::from(m <= 2), m, doy - (153 * mp + 2) / 5 + 1)
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (days, ms) = (self.0.div_euclid(86_400_000), self.0.rem_euclid(86_400_000));
+        let (y, m, d) = civil_from_days(days);
+        let (s, milli) = (ms / 1000, ms % 1000);
+        write!(f, "{y:04}-{m:02}-{d:02}T{:02}:{:02}:{:02}.{milli:03}Z", s / 3600, s / 60 % 60, s % 60)
+    }
+}
+
+impl Add<i64> for Time {
+    type Output = Time;
+    fn add(self, ms: i64) -> Time {
+        Time(self.0 + ms)
+    }
+}
+
+impl Sub for Time {
+    type Output = i64;
+    fn sub(self, earlier: Time) -> i64 {
+        self.0 - earlier.0
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl de::Visitor<'_> for Text {
+            type Value = Time;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an RFC 3339 time such as 2026-11-21T08:30:00.000Z")
+            }
+            fn visit_str<E: de::Error>(self, v: &str) -> Result<Time, E> {
+                Time::parse(v).map_err(E::custom)
+            }
+        }
+        d.deserialize_str(Text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn offsets_and_decimals_are_read_to_the_millisecond() {
+        assert_eq!(Time::parse("1970-01-01T01:00:00.1239+01:00").unwrap(), Time(123));
+        assert_eq!(Time::parse("2026-02-28T23:59:59Z").unwrap().to_string(), "2026-02-28T23:59:59.000Z");
+    }
+
+    #[test]
+    fn a_day_that_does_not_exist_is_refused() {
+        for bad in ["2026-02-29T00:00:00.000Z", "2026-13-01T00:00:00.000Z", "now", ""] {
+            assert!(Time::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back_and_agrees_with_the_calendar_library(ms in -62_135_596_800_000i64..253_402_300_799_999) {
+            let text = Time(ms).to_string();
+            prop_assert_eq!(Time::parse(&text).unwrap(), Time(ms));
+            prop_assert_eq!(text.parse::<jiff::Timestamp>().unwrap().as_millisecond(), ms);
+        }
+    }
+}
