@@ -1,1 +1,16 @@
-//! adapter
+//! What a vendor adapter is: the trait its author writes, the registry it stands in, and the runtime that owns its loop.
+//!
+//! An adapter knows one vendor: how to connect, read, resume, and translate into [`model::Fact`]s. It does not retry,
+//! batch, count, sleep between attempts, write to the journal, or know any other part of Tidegate.
+//!
+//! - **Invariant:** a fact is acknowledged to the session only after the journal has it on disk.
+//! - **Invariant:** the state that a session gives with a batch is stored in the same transaction as the batch's facts.
+//! - **Invariant:** two sessions that watch the same vendor give the same id to the same occurrence.
+//!
+//! Start at [`contract::Adapter`]; `docs/spec/adapter.md` walks through a new one.
+
+pub mod contract;
+pub mod fault;
+
+pub use contract::{Adapter, Batch, Context, Known, Session};
+pub use fault::Fault;

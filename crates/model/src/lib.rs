@@ -9,6 +9,7 @@
 //!
 //! Start at [`envelope::Envelope`], then [`event::Event`].
 
+pub mod directory;
 pub mod envelope;
 pub mod event;
 pub mod fact;
@@ -17,6 +18,7 @@ pub mod lift;
 pub mod number;
 pub mod time;
 
+pub use directory::Directory;
 pub use envelope::{Envelope, Quality};
 pub use event::Event;
 pub use fact::Fact;
