@@ -297,7 +297,7 @@ mod tests {
             cause_id: None,
             seq: Some(1_795_227_084_123_456),
             quality: None,
-            event: call::Queued { queue: "sales".into(), priority: None, position: Some(1) }.into(),
+            event: call::Queued { queue: "sales".into(), priority: None, position: Some(1), offered_at: None }.into(),
         }
     }
 

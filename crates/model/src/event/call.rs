@@ -75,6 +75,9 @@ pub struct Queued {
     /// Place in the queue at entry, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u32>,
+    /// When the caller asked for the queue, where that is not the moment of entering it: the cohort's interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offered_at: Option<Time>,
 }
 
 /// An agent's device rings for the call.
