@@ -1,0 +1,439 @@
+//! From the untyped tree to a typed configuration, with every problem found in one pass.
+//!
+//! The way: deserialise; on an error note its path, put the default (or nothing) in the place of the value, and try
+//! again until it is clean; then ask the configuration to check itself.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::layers::{Layers, Origin, merge};
+use super::problem::{Problem, Problems, join};
+use super::{ConfigFile, secret};
+
+/// Rounds of repair before giving up: more problems than anybody reads.
+const ROUNDS_MAX: usize = 200;
+
+/// A typed configuration and what is wrong with it. With problems, the bad values were replaced by defaults so that the
+/// rest could be checked: it must not be run.
+#[derive(Debug, Clone)]
+pub struct Loaded<T> {
+    /// The value; only to be used when there are no problems.
+    pub config: T,
+    /// What is wrong.
+    pub problems: Problems,
+}
+
+impl<T> Loaded<T> {
+    /// The configuration, if nothing is wrong with it.
+    ///
+    /// # Errors
+    /// Every problem.
+    pub fn accept(self) -> Result<T, Problems> {
+        self.problems.or(self.config)
+    }
+}
+
+impl Layers {
+    /// The whole tree as one type.
+    pub fn whole<T: ConfigFile>(&self) -> Loaded<T> {
+        let mut loaded = load::<T>(self, "", Some(&Value::Object(self.tree.clone())));
+        let mut problems = self.problems.clone();
+        problems.extend("", std::mem::take(&mut loaded.problems));
+        Loaded {
+            config: loaded.config,
+            problems,
+        }
+    }
+
+    /// The table at the dotted `path` as one type; an absent one is all defaults.
+    pub fn section<T: ConfigFile>(&self, path: &str) -> Loaded<T> {
+        let mut at = None;
+        let mut map = Some(&self.tree);
+        for key in path.split('.') {
+            at = map.and_then(|map| map.get(key));
+            map = at.and_then(Value::as_object);
+        }
+        load(self, path, at)
+    }
+}
+
+/// A table that another configuration carries whole (an adapter's, whose type the carrier does not know), as one type.
+/// The paths of the problems begin at the table.
+pub fn table<T: ConfigFile>(value: &Value) -> Loaded<T> {
+    load(&Layers::default(), "", Some(value))
+}
+
+fn load<T: ConfigFile>(layers: &Layers, prefix: &str, set: Option<&Value>) -> Loaded<T> {
+    let defaults = secret::revealing(|| serde_json::to_value(T::default())).unwrap_or(Value::Null);
+    let mut tree = defaults.clone();
+    let mut problems = Problems::new();
+    match (&mut tree, set) {
+        (Value::Object(tree), Some(Value::Object(set))) => {
+            for (key, value) in set {
+                merge(tree, key, value.clone());
+            }
+        }
+        (_, None) => {}
+        (tree, Some(other)) if tree.is_object() => {
+            problems.add(
+                "",
+                shown(other),
+                "is not a table",
+                format!("write [{prefix}]"),
+            );
+        }
+        (tree, Some(other)) => *tree = other.clone(),
+    }
+    let config = repair::<T>(layers, prefix, &mut tree, &defaults, &mut problems);
+    let mut semantic = Problems::new();
+    config.check(&mut semantic);
+    problems.extend("", semantic);
+    let mut placed = Problems::new();
+    placed.extend(prefix, problems);
+    for problem in placed.iter_mut() {
+        let origin = layers.origin(&problem.path);
+        // A default that breaks a rule is told as such only when its own key was never set: that is a contradiction with
+        // another key, and saying "default" helps to see it.
+        problem.origin = Some(origin.to_string());
+    }
+    Loaded {
+        config,
+        problems: placed,
+    }
+}
+
+/// What a missing value is stood in for, in turn, so that the search for more problems can go on behind it.
+const STAND_INS: [&str; 9] = [
+    "\"\"",
+    "1",
+    "true",
+    "[]",
+    "{}",
+    "\"1s\"",
+    "\"1KiB\"",
+    "\"env:X\"",
+    "\"127.0.0.1:1\"",
+];
+
+/// The tree under repair.
+struct Repair<'a> {
+    tree: Value,
+    defaults: &'a Value,
+    problems: &'a mut Problems,
+    // Keys we put in because they were missing, with the number of stand-ins tried: errors there are not the operator's.
+    stand_ins: BTreeMap<String, usize>,
+    // Indexes taken out of each array, so that a later problem is told with the index that the operator wrote.
+    removed: BTreeMap<String, Vec<usize>>,
+}
+
+fn repair<T: ConfigFile>(
+    layers: &Layers,
+    prefix: &str,
+    tree: &mut Value,
+    defaults: &Value,
+    problems: &mut Problems,
+) -> T {
+    let (stand_ins, removed) = (BTreeMap::new(), BTreeMap::new());
+    let mut repair = Repair {
+        tree: tree.take(),
+        defaults,
+        problems,
+        stand_ins,
+        removed,
+    };
+    for _ in 0..ROUNDS_MAX {
+        let error = match serde_path_to_error::deserialize::<_, T>(repair.tree.clone()) {
+            Ok(config) => return config,
+            Err(error) => error,
+        };
+        let path = match error.path().to_string() {
+            path if path == "." => String::new(),
+            path => path,
+        };
+        let place = existing(&repair.tree, &path);
+        if !as_text(layers, prefix, &mut repair.tree, &place)
+            && !repair.round(&path, &place, &error.inner().to_string())
+        {
+            break;
+        }
+    }
+    T::default()
+}
+
+impl Repair<'_> {
+    /// Notes one problem and makes its place harmless. False when there is nothing left to repair.
+    fn round(&mut self, path: &str, place: &str, message: &str) -> bool {
+        if let Some(tried) = self.stand_ins.get_mut(place) {
+            *tried += 1;
+            let next = STAND_INS
+                .get(*tried)
+                .and_then(|text| serde_json::from_str(text).ok());
+            return match next {
+                Some(value) => set(&mut self.tree, place, value),
+                None => self.drop_around(place),
+            };
+        }
+        let mut problem = explain(&self.tree, path, message);
+        let missing = message
+            .starts_with("missing field")
+            .then(|| problem.path.clone());
+        problem.path = self.original(&problem.path);
+        self.problems.push(problem);
+        if let Some(missing) = missing {
+            self.stand_ins.insert(missing.clone(), 0);
+            return insert(&mut self.tree, &missing, Value::String(String::new()));
+        }
+        match at(self.defaults, place).filter(|default| at(&self.tree, place) != Some(default)) {
+            Some(default) => set(&mut self.tree, place, default.clone()),
+            None => self.take_out(place),
+        }
+    }
+
+    /// No stand-in fits: gives up on the table around the missing key.
+    fn drop_around(&mut self, place: &str) -> bool {
+        let parent = place.rfind('.').map_or("", |end| &place[..end]);
+        self.stand_ins.retain(|key, _| !key.starts_with(parent));
+        self.take_out(parent)
+    }
+
+    fn take_out(&mut self, place: &str) -> bool {
+        let end = place.rfind(['.', '[']);
+        let (parent, last) = end.map_or(("", place), |end| (&place[..end], &place[end..]));
+        let array = self.original(parent);
+        match at_mut(&mut self.tree, parent) {
+            Some(Value::Object(map)) => map.remove(last.trim_start_matches('.')).is_some(),
+            Some(Value::Array(items)) => {
+                let Some(index) = last
+                    .trim_matches(['[', ']'])
+                    .parse()
+                    .ok()
+                    .filter(|index| *index < items.len())
+                else {
+                    return false;
+                };
+                items.remove(index);
+                let removed = self.removed.entry(array).or_default();
+                let original = written_index(removed, index);
+                removed.push(original);
+                removed.sort_unstable();
+                // What stood in behind the removed item has moved with it.
+                self.stand_ins.retain(|key, _| !key.starts_with(parent));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The path as the operator wrote it, before items were taken out of arrays.
+    fn original(&self, path: &str) -> String {
+        let mut written = String::new();
+        for step in steps(path) {
+            match step {
+                Step::Key(key) => written = join(&written, key),
+                Step::Index(index) => {
+                    let index = self
+                        .removed
+                        .get(&written)
+                        .map_or(index, |removed| written_index(removed, index));
+                    written = format!("{written}[{index}]");
+                }
+            }
+        }
+        written
+    }
+}
+
+/// The index, among all items, of item `index` of those that are left.
+fn written_index(removed: &[usize], index: usize) -> usize {
+    removed.iter().fold(
+        index,
+        |index, gone| if *gone <= index { index + 1 } else { index },
+    )
+}
+
+/// A value from the environment or a flag that was read as a number or a boolean may have been meant as text.
+fn as_text(layers: &Layers, prefix: &str, tree: &mut Value, path: &str) -> bool {
+    let full = join(prefix, path);
+    let Some(raw) = layers.raw.get(&full) else {
+        return false;
+    };
+    if !matches!(
+        layers.origins.get(&full),
+        Some(Origin::Environment(_) | Origin::Flag)
+    ) {
+        return false;
+    }
+    match at(tree, path) {
+        None | Some(Value::String(_)) => false,
+        Some(_) => set(tree, path, Value::String(raw.clone())),
+    }
+}
+
+fn explain(tree: &Value, path: &str, message: &str) -> Problem {
+    let problem = |path: String, value: Option<String>, what: String, fix: String| Problem {
+        path,
+        value,
+        origin: None,
+        what,
+        fix,
+    };
+    let value = || {
+        at(tree, path)
+            .filter(|value| !value.is_object() && !value.is_array())
+            .map(shown)
+    };
+    if let Some(rest) = message.strip_prefix("unknown field `") {
+        let (name, known) = rest.split_once('`').unwrap_or((rest, ""));
+        let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+        let path = if path.rsplit('.').next() == Some(name) {
+            path.to_owned()
+        } else {
+            join(path, name)
+        };
+        let fix = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("did you mean {near}?"),
+            None if known.is_empty() => "remove it: this table has no keys".to_owned(),
+            None => format!("known keys: {}", known.join(", ")),
+        };
+        // The value is not shown: a misspelt key may hold a secret.
+        return problem(path, None, "unknown key".to_owned(), fix);
+    }
+    if let Some(rest) = message.strip_prefix("missing field `") {
+        let name = rest.trim_end_matches('`');
+        return problem(
+            join(path, name),
+            None,
+            "is missing".to_owned(),
+            "add it".to_owned(),
+        );
+    }
+    if message.contains(secret::RULE) {
+        return problem(path.to_owned(), None, message.to_owned(), String::new());
+    }
+    if let Some(rest) = message.strip_prefix("unknown variant `") {
+        let (name, known) = rest.split_once('`').unwrap_or((rest, ""));
+        let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+        return problem(
+            path.to_owned(),
+            Some(format!("{name:?}")),
+            "is not one of the choices".to_owned(),
+            format!("use {}", known.join(", ")),
+        );
+    }
+    // serde says "invalid type: X, expected Y": the second half is the fix.
+    let (what, fix) = message
+        .split_once(", expected ")
+        .map_or((message, String::new()), |(what, want)| {
+            (what, format!("use {want}"))
+        });
+    problem(path.to_owned(), value(), what.to_owned(), fix)
+}
+
+/// The value as text, short, without secrets.
+fn shown(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) if text.starts_with("plain:") => format!("{:?}", secret::HIDDEN),
+        other => other.to_string(),
+    };
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// The known word that `word` most likely meant.
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let best = known
+        .into_iter()
+        .map(|candidate| (distance(word, candidate), candidate))
+        .min()?;
+    (best.0 <= 1 + word.chars().count() / 4).then_some(best.1)
+}
+
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in right.iter().enumerate() {
+            let swap = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = swap.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
+
+enum Step<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+fn steps(path: &str) -> Vec<Step<'_>> {
+    let mut steps = Vec::new();
+    for part in path.split('.').filter(|part| !part.is_empty()) {
+        let (key, indexes) = part
+            .split_once('[')
+            .map_or((part, ""), |(key, rest)| (key, rest));
+        if !key.is_empty() {
+            steps.push(Step::Key(key));
+        }
+        let numbers = indexes
+            .split(['[', ']'])
+            .filter(|number| !number.is_empty());
+        steps.extend(
+            numbers
+                .filter_map(|number| number.parse().ok())
+                .map(Step::Index),
+        );
+    }
+    steps
+}
+
+fn at<'a>(tree: &'a Value, path: &str) -> Option<&'a Value> {
+    steps(path)
+        .into_iter()
+        .try_fold(tree, |value, step| match step {
+            Step::Key(key) => value.get(key),
+            Step::Index(index) => value.get(index),
+        })
+}
+
+fn at_mut<'a>(tree: &'a mut Value, path: &str) -> Option<&'a mut Value> {
+    steps(path)
+        .into_iter()
+        .try_fold(tree, |value, step| match step {
+            Step::Key(key) => value.get_mut(key),
+            Step::Index(index) => value.get_mut(index),
+        })
+}
+
+/// `path`, cut back to what is in the tree.
+fn existing(tree: &Value, path: &str) -> String {
+    let mut path = path;
+    while !path.is_empty() && at(tree, path).is_none() {
+        path = path.rfind(['.', '[']).map_or("", |end| &path[..end]);
+    }
+    path.to_owned()
+}
+
+fn set(tree: &mut Value, path: &str, value: Value) -> bool {
+    let Some(place) = at_mut(tree, path) else {
+        return false;
+    };
+    *place = value;
+    true
+}
+
+fn insert(tree: &mut Value, path: &str, value: Value) -> bool {
+    let (parent, key) = path
+        .rfind('.')
+        .map_or(("", path), |end| (&path[..end], &path[end + 1..]));
+    let Some(Value::Object(map)) = at_mut(tree, parent) else {
+        return false;
+    };
+    map.insert(key.to_owned(), value);
+    true
+}

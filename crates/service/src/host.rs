@@ -1,0 +1,298 @@
+//! One process with one or more components: builds them, runs them, drains them in the order they were built.
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+
+use crate::context::Shared;
+use crate::http::serve;
+use crate::process::Process;
+use crate::{
+    Clock, Component, Context, Drain, Error, Health, Result, Seeds, Tasks, ops, telemetry,
+};
+
+/// How often histograms are folded.
+const UPKEEP: Duration = Duration::from_secs(5);
+/// Tasks of the host itself: one per component and a few.
+const TASKS_MAX: usize = 64;
+
+/// A process being put together. Build the components in the order of the data's way: they drain in that order.
+pub struct Host {
+    process: Process,
+    clock: Clock,
+    seeds: Seeds,
+    shared: Shared,
+    built: Vec<Built>,
+    tasks: Tasks,
+    drain: Drain,
+}
+
+struct Built {
+    context: Context,
+    run: BoxFuture<'static, Result<()>>,
+}
+
+impl Host {
+    /// A process without components; starts the log. `clock` and `seeds` are handed down to all.
+    pub fn new(process: Process, clock: Clock, seeds: Seeds) -> Self {
+        telemetry::init(&process.log);
+        telemetry::metrics();
+        let drain = Drain::new();
+        let tasks = Tasks::new("host", TASKS_MAX, clock.clone(), Drain::new());
+        Host {
+            process,
+            clock,
+            seeds,
+            shared: Shared::default(),
+            built: Vec::new(),
+            tasks,
+            drain,
+        }
+    }
+
+    /// Provides something to every component built after this (see [`Context::shared`]).
+    pub fn provide<T: Clone + Send + Sync + 'static>(&mut self, value: T) {
+        self.shared.put(value);
+    }
+
+    /// A context as the component `name` would get it, for things built by hand and handed to [`Host::add`].
+    pub fn context(&self, name: &'static str) -> Context {
+        let mut context = Context::new(
+            name,
+            &self.process.instance,
+            self.clock.clone(),
+            &self.seeds,
+        );
+        context.drain_deadline = self.process.drain.duration();
+        context.shared = self.shared.clone();
+        context
+    }
+
+    /// Builds a component. Nothing runs yet: when a later one fails, dropping the host undoes everything.
+    ///
+    /// # Errors
+    /// What its `build` says.
+    pub async fn build<C: Component>(&mut self, plan: C::Plan) -> Result<()> {
+        let context = self.context(C::NAME);
+        let component = C::build(plan, &context).await?;
+        self.add(context.clone(), component.run(context));
+        Ok(())
+    }
+
+    /// Adds something already built: its context and what it does until its drain starts. Not polled before
+    /// [`Host::run`].
+    pub fn add(
+        &mut self,
+        context: Context,
+        run: impl Future<Output = Result<()>> + Send + 'static,
+    ) {
+        self.built.push(Built {
+            context,
+            run: Box::pin(run),
+        });
+    }
+
+    /// Asks the running process to stop, from inside (a command that has done its work, a test).
+    pub fn drain(&self) -> Drain {
+        self.drain.clone()
+    }
+
+    /// Runs until a signal (SIGTERM, SIGINT), a component's end or fault, or the drain; then drains.
+    ///
+    /// # Errors
+    /// The first thing that went wrong, or what did not stop cleanly.
+    pub async fn run(self) -> Result<()> {
+        let stop = signals()?;
+        self.run_until(stop).await
+    }
+
+    /// [`Host::run`] with something else than signals. When `stop` yields a second time during the drain, the rest is
+    /// given up at once.
+    ///
+    /// # Errors
+    /// As [`Host::run`].
+    pub async fn run_until(mut self, mut stop: mpsc::Receiver<String>) -> Result<()> {
+        let contexts: Vec<Context> = self
+            .built
+            .iter()
+            .map(|built| built.context.clone())
+            .collect();
+        // Before anything runs: a taken port is a failed start, not a fault later.
+        let ops = self.process.ops.bind().await?;
+        let address = ops.local_addr().map_or_else(
+            |_| self.process.ops.address.to_string(),
+            |address| address.to_string(),
+        );
+        let healths: Vec<Health> = contexts
+            .iter()
+            .map(|context| context.health.clone())
+            .collect();
+        let (limits, closing) = (self.process.ops.clone(), self.tasks.drain().clone());
+        let router = ops::router(healths, telemetry::metrics());
+        self.tasks.spawn(
+            "ops",
+            async move { serve(ops, router, &limits, &closing).await },
+        )?;
+        self.spawn_upkeep()?;
+        let mut ends = self.spawn_components()?;
+        let names: Vec<&str> = contexts.iter().map(|context| context.component).collect();
+        tracing::info!(
+            instance = self.process.instance,
+            seed = self.seeds.seed(),
+            ops = address,
+            components = names.join(","),
+            "running"
+        );
+        let mut first = Ok(());
+        let reason = tokio::select! {
+            signal = stop.recv() => signal.unwrap_or_else(|| "the stop channel closed".to_owned()),
+            () = self.drain.started() => self.drain.reason().unwrap_or("asked to").to_owned(),
+            end = ends.recv() => match end {
+                Some((name, Ok(()))) => format!("{name} has done its work"),
+                Some((name, Err(error))) => {
+                    tracing::error!(component = name, code = error.code(), error = error.chain(), "component failed");
+                    first = Err(error);
+                    format!("{name} failed")
+                }
+                None => "every component has ended".to_owned(),
+            },
+            fault = self.tasks.faulted() => {
+                first = Err(fault.into());
+                "the host itself failed".to_owned()
+            }
+        };
+        tracing::info!(reason, "draining");
+        let drained = tokio::select! {
+            biased;
+            drained = self.drain_all(&contexts, &reason, &mut ends) => drained,
+            Some(signal) = stop.recv() => Err(Error::bug(format!("stopped by a second {signal} before the drain ended"))),
+        };
+        tracing::info!(clean = drained.is_ok(), "stopped");
+        first.and(drained)
+    }
+
+    fn spawn_upkeep(&self) -> Result<()> {
+        let (clock, closing) = (self.clock.clone(), self.tasks.drain().clone());
+        self.tasks.spawn("metrics upkeep", async move {
+            let metrics = telemetry::metrics();
+            let mut every = clock.interval(UPKEEP);
+            loop {
+                tokio::select! {
+                    () = closing.started() => return,
+                    () = every.tick() => metrics.upkeep(),
+                }
+            }
+        })?;
+        Ok(())
+    }
+
+    fn spawn_components(&mut self) -> Result<mpsc::Receiver<(&'static str, Result<()>)>> {
+        let (ended, ends) = mpsc::channel(self.built.len().max(1));
+        for Built { context, run } in self.built.drain(..) {
+            let ended = ended.clone();
+            self.tasks.spawn(context.component, async move {
+                context.health.started();
+                let result = tokio::select! {
+                    biased;
+                    fault = context.tasks.faulted() => Err(fault.into()),
+                    result = run => result,
+                };
+                let _ = ended.send((context.component, result)).await;
+            })?;
+        }
+        Ok(ends)
+    }
+
+    /// One component after the other, upstream first, so that what the first lets go still flows through the next.
+    async fn drain_all(
+        &self,
+        contexts: &[Context],
+        reason: &str,
+        ends: &mut mpsc::Receiver<(&'static str, Result<()>)>,
+    ) -> Result<()> {
+        let end = self.clock.monotonic() + self.process.drain.duration();
+        let mut outcome = Ok(());
+        for context in contexts {
+            context.health.draining();
+        }
+        for context in contexts {
+            context.drain.start(reason);
+            let left = end.saturating_sub(self.clock.monotonic());
+            let running = || {
+                self.tasks
+                    .names()
+                    .iter()
+                    .any(|name| name == context.component)
+            };
+            let mut look = self.clock.interval(Duration::from_millis(5));
+            let finished = async {
+                while running() {
+                    look.tick().await;
+                }
+            };
+            if self.clock.timeout(left, finished).await.is_err() {
+                let message = format!(
+                    "{} did not finish within {}",
+                    context.component, self.process.drain
+                );
+                tracing::error!(code = "TG0071", component = context.component, message);
+                outcome = outcome.and(Err(Error::new(crate::Class::Bug, "TG0071", message)));
+            }
+            let left = end.saturating_sub(self.clock.monotonic());
+            outcome = outcome.and(context.tasks.shutdown(left).await.map_err(Error::from));
+        }
+        while let Ok((name, result)) = ends.try_recv() {
+            if let Err(error) = result {
+                tracing::error!(
+                    component = name,
+                    code = error.code(),
+                    error = error.chain(),
+                    "component failed"
+                );
+                outcome = outcome.and(Err(error));
+            }
+        }
+        let left = end
+            .saturating_sub(self.clock.monotonic())
+            .max(Duration::from_millis(200));
+        outcome.and(self.tasks.shutdown(left).await.map_err(Error::from))
+    }
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Host({}, {} components)",
+            self.process.instance,
+            self.built.len()
+        )
+    }
+}
+
+/// SIGTERM and SIGINT by name, as they come.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "lives as long as the process; owned by nobody who could be asked to stop"
+)]
+fn signals() -> Result<mpsc::Receiver<String>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let cannot = |error: std::io::Error| Error::bug("cannot listen for signals").caused_by(error);
+    let mut term = signal(SignalKind::terminate()).map_err(cannot)?;
+    let mut int = signal(SignalKind::interrupt()).map_err(cannot)?;
+    let (came, signals) = mpsc::channel(2);
+    tokio::spawn(async move {
+        loop {
+            let name = tokio::select! {
+                _ = term.recv() => "SIGTERM",
+                _ = int.recv() => "SIGINT",
+            };
+            if came.send(name.to_owned()).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(signals)
+}

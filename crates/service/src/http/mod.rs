@@ -1,0 +1,13 @@
+//! What every HTTP face shares: where it may listen, who may ask, how it says no, how it stops.
+
+pub mod auth;
+mod listen;
+mod origin;
+mod problem;
+mod serve;
+
+pub use auth::{Auth, Guard, Principal, Role};
+pub use listen::Listen;
+pub use origin::Origins;
+pub use problem::Problem;
+pub use serve::{Peer, serve};
