@@ -84,14 +84,9 @@ impl Callers {
                 "-mp",
                 &(port + 500).to_string(),
             ])
-            .args([
-                "-s",
-                self.dial,
-                "-r",
-                &format!("{}", (self.rate * 10.0).round()),
-                "-rp",
-                "10000",
-            ])
+            .args(["-s", self.dial, "-r", &self.rate.to_string(), "-rp", "1000"])
+            // without -l SIPp holds new callers back by how many still talk
+            .args(["-l", "1000"])
             .args([
                 "-m",
                 &self.count.to_string(),
