@@ -26,25 +26,14 @@ pub struct Ami {
 
 impl Ami {
     /// Connects, logs in, and hands back the events as they come.
-    pub async fn log_in(
-        at: SocketAddr,
-        user: &str,
-        secret: &str,
-    ) -> Result<(Self, mpsc::Receiver<Fields>)> {
-        let stream = TcpStream::connect(at)
-            .await
-            .with_context(|| format!("no AMI at {at}"))?;
+    pub async fn log_in(at: SocketAddr, user: &str, secret: &str) -> Result<(Self, mpsc::Receiver<Fields>)> {
+        let stream = TcpStream::connect(at).await.with_context(|| format!("no AMI at {at}"))?;
         let (reader, writer) = stream.into_split();
         let waiting = Waiting::default();
         let (sender, events) = mpsc::channel(10_000);
         tokio::spawn(read(BufReader::new(reader), Arc::clone(&waiting), sender));
-        let mut ami = Self {
-            writer,
-            waiting,
-            next: 0,
-        };
-        ami.ask("Login", &[("Username", user), ("Secret", secret)])
-            .await?;
+        let mut ami = Self { writer, waiting, next: 0 };
+        ami.ask("Login", &[("Username", user), ("Secret", secret)]).await?;
         Ok((ami, events))
     }
 
@@ -53,10 +42,7 @@ impl Ami {
         self.next += 1;
         let id = self.next.to_string();
         let (sender, answer) = oneshot::channel();
-        self.waiting
-            .lock()
-            .expect("no holder panics")
-            .insert(id.clone(), sender);
+        self.waiting.lock().expect("no holder panics").insert(id.clone(), sender);
         let mut text = format!("Action: {action}\r\nActionID: {id}\r\n");
         for (name, value) in fields {
             text += &format!("{name}: {value}\r\n");
@@ -72,10 +58,7 @@ impl Ami {
     pub async fn ask(&mut self, action: &str, fields: &[(&str, &str)]) -> Result<Fields> {
         let answer = self.act(action, fields).await?;
         if answer.get("Response").map(String::as_str) != Some("Success") {
-            bail!(
-                "{action} {fields:?} was refused: {}",
-                answer.get("Message").map_or("", String::as_str)
-            );
+            bail!("{action} {fields:?} was refused: {}", answer.get("Message").map_or("", String::as_str));
         }
         Ok(answer)
     }
@@ -85,19 +68,15 @@ async fn read(reader: BufReader<OwnedReadHalf>, waiting: Waiting, events: mpsc::
     let mut lines = reader.lines();
     let mut fields = Fields::new();
     while let Ok(Some(line)) = lines.next_line().await {
-        if let Some((name, value)) = line
-            .split_once(": ")
-            .or_else(|| line.strip_suffix(':').map(|name| (name, "")))
-        {
+        if let Some((name, value)) = line.split_once(": ").or_else(|| line.strip_suffix(':').map(|name| (name, ""))) {
             fields.insert(name.to_owned(), value.to_owned());
         } else if line.is_empty() {
             let message = std::mem::take(&mut fields);
             // OriginateResponse is an event that carries `Response`: an event is known by `Event`
             if message.contains_key("Event") {
                 let _ = events.try_send(message);
-            } else if let Some(asker) = message
-                .get("ActionID")
-                .and_then(|id| waiting.lock().expect("no holder panics").remove(id))
+            } else if let Some(asker) =
+                message.get("ActionID").and_then(|id| waiting.lock().expect("no holder panics").remove(id))
             {
                 let _ = asker.send(message);
             }

@@ -17,50 +17,14 @@ use tokio::time::Instant;
 /// Agents, the queues that they serve at the start, how long they let it ring (ms), and their habit.
 /// 107 serves no queue: others transfer to it.
 const AGENTS: [(u16, &[&str], u64, Habit); 8] = [
-    (
-        101,
-        &["sales", "support"],
-        1000,
-        Habit::Answers { talk: 5000 },
-    ),
-    (
-        102,
-        &["sales", "support"],
-        600,
-        Habit::Answers { talk: 12_000 },
-    ),
-    (
-        103,
-        &["sales", "support"],
-        800,
-        Habit::Holds {
-            after: 1500,
-            hold: 2000,
-            then: 3000,
-        },
-    ),
-    (
-        104,
-        &["support"],
-        700,
-        Habit::TransfersBlind {
-            after: 2500,
-            to: "600",
-        },
-    ),
+    (101, &["sales", "support"], 1000, Habit::Answers { talk: 5000 }),
+    (102, &["sales", "support"], 600, Habit::Answers { talk: 12_000 }),
+    (103, &["sales", "support"], 800, Habit::Holds { after: 1500, hold: 2000, then: 3000 }),
+    (104, &["support"], 700, Habit::TransfersBlind { after: 2500, to: "600" }),
     (105, &["sales"], 0, Habit::NeverAnswers),
     (106, &["support"], 300, Habit::Busy),
     (107, &[], 500, Habit::Answers { talk: 12_000 }),
-    (
-        108,
-        &["support"],
-        600,
-        Habit::TransfersAttended {
-            after: 1500,
-            to: "107",
-            consult: 1500,
-        },
-    ),
+    (108, &["support"], 600, Habit::TransfersAttended { after: 1500, to: "107", consult: 1500 }),
 ];
 
 /// The callers of a drive: 64 of them.
@@ -131,10 +95,7 @@ impl Drive {
             let mut groups = JoinSet::new();
             let base = pbx.ami().port() - 38;
             for (group, callers) in (0..).zip(CALLERS) {
-                let callers = Callers {
-                    count: callers.count * self.times,
-                    ..callers
-                };
+                let callers = Callers { count: callers.count * self.times, ..callers };
                 groups.spawn(async move { callers.call(&Pbx::running(base), group).await });
             }
             while let Some(ended) = groups.join_next().await {
@@ -142,13 +103,8 @@ impl Drive {
             }
             anyhow::Ok(())
         };
-        let floor = Floor {
-            ami: &mut ami,
-            events,
-            verbose: self.verbose,
-            began: Instant::now(),
-            answers: HashMap::new(),
-        };
+        let floor =
+            Floor { ami: &mut ami, events, verbose: self.verbose, began: Instant::now(), answers: HashMap::new() };
         tokio::select! {
             failed = floor.run() => failed?,
             ended = callers => ended?,
@@ -157,19 +113,10 @@ impl Drive {
     }
 
     async fn staff(&self, pbx: &Pbx, ami: &mut Ami) -> Result<Vec<Phone>> {
-        let carrier = Phone::plug_in(
-            "carrier",
-            pbx.carrier(),
-            pbx.sip(),
-            1500,
-            Habit::Answers { talk: 4000 },
-        )
-        .await?;
+        let carrier = Phone::plug_in("carrier", pbx.carrier(), pbx.sip(), 1500, Habit::Answers { talk: 4000 }).await?;
         let mut phones = vec![carrier];
         for (agent, _, ring, habit) in AGENTS {
-            phones.push(
-                Phone::plug_in(&agent.to_string(), pbx.port(agent), pbx.sip(), ring, habit).await?,
-            );
+            phones.push(Phone::plug_in(&agent.to_string(), pbx.port(agent), pbx.sip(), ring, habit).await?);
         }
         for agent in [101, 102] {
             register(pbx, agent, true).await?;
@@ -188,26 +135,16 @@ impl Drive {
         let patience = Instant::now() + Duration::from_secs(40);
         loop {
             let status = ami.ask("CoreStatus", &[]).await?;
-            if status
-                .get("CoreCurrentCalls")
-                .is_some_and(|calls| calls == "0")
-            {
+            if status.get("CoreCurrentCalls").is_some_and(|calls| calls == "0") {
                 break;
             }
-            ensure!(
-                Instant::now() < patience,
-                "calls are still up 40 s after the last caller left: {status:?}"
-            );
+            ensure!(Instant::now() < patience, "calls are still up 40 s after the last caller left: {status:?}");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         for (agent, queues, _, _) in AGENTS {
             for queue in queues.iter().chain((agent == 108).then_some(&"sales")) {
                 // 105 has left by itself
-                ami.act(
-                    "QueueRemove",
-                    &[("Queue", queue), ("Interface", &format!("PJSIP/{agent}"))],
-                )
-                .await?;
+                ami.act("QueueRemove", &[("Queue", queue), ("Interface", &format!("PJSIP/{agent}"))]).await?;
             }
         }
         for agent in [101, 102] {
@@ -235,10 +172,7 @@ impl Floor<'_> {
         let mut transfers: Vec<(Instant, Fields)> = Vec::new();
         loop {
             while let Ok(event) = self.events.try_recv() {
-                if event
-                    .get("Event")
-                    .is_some_and(|name| name == "AgentConnect")
-                {
+                if event.get("Event").is_some_and(|name| name == "AgentConnect") {
                     transfers.push((Instant::now() + Duration::from_secs(1), event));
                 }
             }
@@ -266,10 +200,7 @@ impl Floor<'_> {
     /// back into the queue of support.
     async fn transfer(&mut self, event: &Fields) -> Result<()> {
         let field = |name: &str| event.get(name).map_or("", String::as_str);
-        let count = self
-            .answers
-            .entry(field("Interface").to_owned())
-            .or_default();
+        let count = self.answers.entry(field("Interface").to_owned()).or_default();
         *count += 1;
         let (action, to) = match (field("Interface"), *count % 3) {
             ("PJSIP/101", 1) => ("Atxfer", "107"),
@@ -277,17 +208,8 @@ impl Floor<'_> {
             _ => return Ok(()),
         };
         // refused if the caller has just hung up: that is one call less to transfer, not a fault
-        let answer = self
-            .ami
-            .act(
-                action,
-                &[
-                    ("Channel", field("DestChannel")),
-                    ("Exten", to),
-                    ("Context", "agents"),
-                ],
-            )
-            .await?;
+        let answer =
+            self.ami.act(action, &[("Channel", field("DestChannel")), ("Exten", to), ("Context", "agents")]).await?;
         self.say(&format!(
             "{action} {} to {to}: {}",
             field("DestChannel"),
@@ -305,27 +227,17 @@ impl Floor<'_> {
                 .ami
                 .ask(
                     "QueuePenalty",
-                    &[
-                        ("Interface", &format!("PJSIP/{agent}")),
-                        ("Penalty", penalty),
-                        ("Queue", "sales"),
-                    ],
+                    &[("Interface", &format!("PJSIP/{agent}")), ("Penalty", penalty), ("Queue", "sales")],
                 )
                 .await
                 .map(drop),
             Act::Leave(agent, queue) => self
                 .ami
-                .ask(
-                    "QueueRemove",
-                    &[("Queue", queue), ("Interface", &format!("PJSIP/{agent}"))],
-                )
+                .ask("QueueRemove", &[("Queue", queue), ("Interface", &format!("PJSIP/{agent}"))])
                 .await
                 .map(drop),
             Act::CallOut(agent) => {
-                let (channel, caller) = (
-                    format!("PJSIP/{agent}"),
-                    format!("\"Agent {agent}\" <{agent}>"),
-                );
+                let (channel, caller) = (format!("PJSIP/{agent}"), format!("\"Agent {agent}\" <{agent}>"));
                 let fields = [
                     ("Channel", channel.as_str()),
                     ("Exten", "0301234567"),
@@ -335,15 +247,7 @@ impl Floor<'_> {
                 self.ami
                     .ask(
                         "Originate",
-                        &[
-                            &fields[..],
-                            &[
-                                ("CallerID", &caller),
-                                ("Async", "true"),
-                                ("Timeout", "5000"),
-                            ],
-                        ]
-                        .concat(),
+                        &[&fields[..], &[("CallerID", &caller), ("Async", "true"), ("Timeout", "5000")]].concat(),
                     )
                     .await
                     .map(drop)
@@ -354,26 +258,14 @@ impl Floor<'_> {
 
 async fn add(ami: &mut Ami, agent: &str, queue: &str) -> Result<()> {
     let (interface, name) = (format!("PJSIP/{agent}"), format!("Agent {agent}"));
-    let fields = [
-        ("Queue", queue),
-        ("Interface", &interface),
-        ("StateInterface", &interface),
-        ("MemberName", &name),
-    ];
+    let fields = [("Queue", queue), ("Interface", &interface), ("StateInterface", &interface), ("MemberName", &name)];
     ami.ask("QueueAdd", &fields).await.map(drop)
 }
 
 async fn pause(ami: &mut Ami, agent: &str, reason: Option<&str>) -> Result<()> {
     let interface = format!("PJSIP/{agent}");
     let paused = if reason.is_some() { "true" } else { "false" };
-    ami.ask(
-        "QueuePause",
-        &[
-            ("Interface", &interface),
-            ("Paused", paused),
-            ("Reason", reason.unwrap_or("")),
-        ],
-    )
-    .await
-    .map(drop)
+    ami.ask("QueuePause", &[("Interface", &interface), ("Paused", paused), ("Reason", reason.unwrap_or(""))])
+        .await
+        .map(drop)
 }

@@ -1,11 +1,23 @@
-//! tests
-#![allow(
-    clippy::disallowed_methods,
-    reason = "these tests drive real processes and a real PBX in real time"
-)]
+//! End-to-end tests: the product's own binary watches a real Asterisk with real SIP calls, and is compared with what that
+//! Asterisk wrote down. The parts that drive and judge are a library, so that the calls can also be played by hand
+//! (`tests/pbx/up`, then `cargo run -p tidegate-tests --bin drive`).
+//!
+//! It is not a place for tests of one crate: those stand beside their code.
+//!
+//! - Invariant: nothing here links the product. It is seen only through its command line, HTTP and WebSocket, and the oracle
+//!   shares no code with what it judges.
+//! - Invariant: the truth is the PBX's own: [`oracle`] reads its `queue_log`, CEL and CDR, never what the driver intended.
+//! - Invariant: everything listens on loopback.
+//!
+//! Start at [`drive`] for what happens, at [`oracle`] for what is true of it, at `tests/real_asterisk.rs` for what is claimed.
+#![allow(clippy::disallowed_methods, reason = "these tests drive real processes and a real PBX in real time")]
+
 pub mod ami;
 pub mod callers;
 pub mod drive;
+pub mod figures;
+pub mod oracle;
 pub mod pbx;
 pub mod phone;
+pub mod records;
 pub mod sip;

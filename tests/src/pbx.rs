@@ -20,10 +20,7 @@ pub struct Pbx {
 impl Pbx {
     /// Starts an Asterisk with empty records on the 2000 ports from `base`. The first start on a machine downloads it.
     pub fn start(base: u16) -> Result<Self> {
-        let pbx = Self {
-            base,
-            home: target_dir().join("pbx").join(base.to_string()),
-        };
+        let pbx = Self { base, home: target_dir().join("pbx").join(base.to_string()) };
         pbx.script("down", &["--purge"])?;
         pbx.script("up", &[])?;
         Ok(pbx)
@@ -31,10 +28,7 @@ impl Pbx {
 
     /// An Asterisk that `tests/pbx/up` already started on `base`; stopping it is then the caller's business.
     pub fn running(base: u16) -> std::mem::ManuallyDrop<Self> {
-        std::mem::ManuallyDrop::new(Self {
-            base,
-            home: target_dir().join("pbx").join(base.to_string()),
-        })
+        std::mem::ManuallyDrop::new(Self { base, home: target_dir().join("pbx").join(base.to_string()) })
     }
 
     /// Where AMI listens.
@@ -97,13 +91,10 @@ pub fn recipe() -> PathBuf {
 /// Cargo's target directory, found from where this very program was built into.
 pub fn target_dir() -> PathBuf {
     let program = std::env::current_exe().expect("a running program has a path");
-    let profile = program
-        .ancestors()
-        .find(|dir| dir.ends_with("debug") || dir.ends_with("release"));
-    profile.and_then(Path::parent).map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
-        Path::to_owned,
-    )
+    let profile = program.ancestors().find(|dir| dir.ends_with("debug") || dir.ends_with("release"));
+    profile
+        .and_then(Path::parent)
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), Path::to_owned)
 }
 
 fn log_path(home: &Path, name: &str) -> PathBuf {

@@ -55,25 +55,9 @@ pub struct Phone(JoinHandle<()>);
 
 impl Phone {
     /// Plugs in the phone of `user` at `own`; it rings `ring` milliseconds before it does what its habit says.
-    pub async fn plug_in(
-        user: &str,
-        own: SocketAddr,
-        pbx: SocketAddr,
-        ring: u64,
-        habit: Habit,
-    ) -> Result<Self> {
-        let socket = UdpSocket::bind(own)
-            .await
-            .with_context(|| format!("phone {user} cannot listen on {own}"))?;
-        let desk = Desk {
-            user: user.to_owned(),
-            own,
-            pbx,
-            ring,
-            habit,
-            socket,
-            calls: HashMap::new(),
-        };
+    pub async fn plug_in(user: &str, own: SocketAddr, pbx: SocketAddr, ring: u64, habit: Habit) -> Result<Self> {
+        let socket = UdpSocket::bind(own).await.with_context(|| format!("phone {user} cannot listen on {own}"))?;
+        let desk = Desk { user: user.to_owned(), own, pbx, ring, habit, socket, calls: HashMap::new() };
         Ok(Self(tokio::spawn(desk.run())))
     }
 }
@@ -154,9 +138,7 @@ impl Desk {
         let Some(found) = self.calls.get_mut(call) else {
             return;
         };
-        let text = found
-            .dialog
-            .request(method, own, &user, extra, body.as_deref());
+        let text = found.dialog.request(method, own, &user, extra, body.as_deref());
         self.send(text).await;
     }
 
@@ -170,82 +152,54 @@ impl Desk {
     async fn asked(&mut self, message: &Message) {
         let id = message.header("call-id").to_owned();
         let contact = self.contact();
-        let tag = self
-            .calls
-            .get(&id)
-            .map_or_else(|| "none".to_owned(), |call| call.tag.clone());
+        let tag = self.calls.get(&id).map_or_else(|| "none".to_owned(), |call| call.tag.clone());
         match message.method() {
             "INVITE" if !tag_of(message.header("to")).is_empty() => {
                 let offer = sdp(self.own, message.sequence(), "sendrecv");
-                self.send(message.answer("200 OK", &tag, &contact, Some(&offer)))
-                    .await;
+                self.send(message.answer("200 OK", &tag, &contact, Some(&offer))).await;
             }
             "INVITE" if !self.calls.contains_key(&id) => {
                 let tag = unique("tag");
-                self.send(message.answer("180 Ringing", &tag, &contact, None))
-                    .await;
+                self.send(message.answer("180 Ringing", &tag, &contact, None)).await;
                 let due = match self.habit {
                     Habit::NeverAnswers => None,
                     _ => Some(Instant::now() + Duration::from_millis(self.ring)),
                 };
                 let dialog = Dialog::called(message, &tag);
-                let call = Call {
-                    dialog,
-                    invite: Some(message.clone()),
-                    tag,
-                    stage: Stage::Ringing,
-                    due,
-                    other: None,
-                };
+                let call = Call { dialog, invite: Some(message.clone()), tag, stage: Stage::Ringing, due, other: None };
                 self.calls.insert(id, call);
             }
             "CANCEL" => {
-                self.send(message.answer("200 OK", &tag, &contact, None))
-                    .await;
-                if self
-                    .calls
-                    .get(&id)
-                    .is_some_and(|call| call.stage == Stage::Ringing)
+                self.send(message.answer("200 OK", &tag, &contact, None)).await;
+                if self.calls.get(&id).is_some_and(|call| call.stage == Stage::Ringing)
                     && let Some(invite) = self.calls.remove(&id).and_then(|call| call.invite)
                 {
-                    self.send(invite.answer("487 Request Terminated", &tag, &contact, None))
-                        .await;
+                    self.send(invite.answer("487 Request Terminated", &tag, &contact, None)).await;
                 }
             }
             "ACK" => self.connected(&id),
             "BYE" => {
-                self.send(message.answer("200 OK", &tag, &contact, None))
-                    .await;
+                self.send(message.answer("200 OK", &tag, &contact, None)).await;
                 if let Some(other) = self.calls.remove(&id).and_then(|call| call.other) {
                     self.left_alone(&other).await;
                 }
             }
             "NOTIFY" => {
-                self.send(message.answer("200 OK", &tag, &contact, None))
-                    .await;
-                let told = message
-                    .body
-                    .strip_prefix("SIP/2.0 ")
-                    .and_then(|rest| rest.split(' ').next()?.parse::<u16>().ok());
+                self.send(message.answer("200 OK", &tag, &contact, None)).await;
+                let told =
+                    message.body.strip_prefix("SIP/2.0 ").and_then(|rest| rest.split(' ').next()?.parse::<u16>().ok());
                 if told.is_some_and(|status| status >= 200) {
                     self.enter(&id, Stage::Leaving, Some(0));
                 }
             }
             "INVITE" => {} // a repetition: the PBX did not wait for our answer
-            _ => {
-                self.send(message.answer("200 OK", &tag, &contact, None))
-                    .await
-            }
+            _ => self.send(message.answer("200 OK", &tag, &contact, None)).await,
         }
     }
 
     /// The caller acknowledged our answer: the habit begins to count.
     fn connected(&mut self, id: &str) {
-        if self
-            .calls
-            .get(id)
-            .is_none_or(|call| call.stage != Stage::Answering)
-        {
+        if self.calls.get(id).is_none_or(|call| call.stage != Stage::Answering) {
             return;
         }
         let talk = match self.habit {
@@ -260,11 +214,7 @@ impl Desk {
 
     /// One of two legs ended: the caller's end ends the consultation, never the other way round.
     async fn left_alone(&mut self, other: &str) {
-        if self
-            .calls
-            .get(other)
-            .is_some_and(|call| call.invite.is_none())
-        {
+        if self.calls.get(other).is_some_and(|call| call.invite.is_none()) {
             self.request(other, "BYE", "", None).await;
             self.calls.remove(other);
         }
@@ -288,12 +238,8 @@ impl Desk {
         self.request(&id, "ACK", "", None).await;
         match (stage, self.habit) {
             (Stage::Holding, Habit::Holds { hold, .. }) => self.enter(&id, Stage::Held, Some(hold)),
-            (Stage::Holding, Habit::TransfersAttended { .. }) => {
-                self.enter(&id, Stage::Held, Some(100))
-            }
-            (Stage::Retrieving, Habit::Holds { then, .. }) => {
-                self.enter(&id, Stage::Retrieved, Some(then))
-            }
+            (Stage::Holding, Habit::TransfersAttended { .. }) => self.enter(&id, Stage::Held, Some(100)),
+            (Stage::Retrieving, Habit::Holds { then, .. }) => self.enter(&id, Stage::Retrieved, Some(then)),
             (Stage::Consulting, Habit::TransfersAttended { consult, .. }) if status < 300 => {
                 self.enter(&id, Stage::Talking, None);
                 if let Some(parent) = parent {
@@ -335,16 +281,11 @@ impl Desk {
                     self.request(&id, "INVITE", "", Some(offer)).await;
                 }
                 (Stage::Held, Habit::TransfersAttended { to, .. }) => self.consult(&id, to).await,
-                (Stage::Consulting, Habit::TransfersAttended { to, .. }) => {
-                    self.join(&id, to).await
-                }
+                (Stage::Consulting, Habit::TransfersAttended { to, .. }) => self.join(&id, to).await,
                 (Stage::Talking, Habit::TransfersBlind { to, .. }) => {
                     let host = self.pbx.ip();
                     self.enter(&id, Stage::Referring, Some(4000));
-                    let refer = format!(
-                        "Refer-To: <sip:{to}@{host}>\r\nReferred-By: <sip:{}@{host}>\r\n",
-                        self.user
-                    );
+                    let refer = format!("Refer-To: <sip:{to}@{host}>\r\nReferred-By: <sip:{}@{host}>\r\n", self.user);
                     self.request(&id, "REFER", &refer, None).await;
                 }
                 _ => {
@@ -364,12 +305,7 @@ impl Desk {
         let Some(invite) = &call.invite else { return };
         let taken = status.starts_with("200");
         let offer = sdp(self.own, 1, "sendrecv");
-        let text = invite.answer(
-            status,
-            &call.tag,
-            &self.contact(),
-            taken.then_some(offer.as_str()),
-        );
+        let text = invite.answer(status, &call.tag, &self.contact(), taken.then_some(offer.as_str()));
         self.send(text).await;
         if taken {
             self.enter(id, Stage::Answering, None);
@@ -382,14 +318,7 @@ impl Desk {
         let dialog = Dialog::calling(&self.user, to, self.pbx);
         let leg = dialog.call.clone();
         let tag = tag_of(&dialog.local).to_owned();
-        let call = Call {
-            dialog,
-            invite: None,
-            tag,
-            stage: Stage::Consulting,
-            due: None,
-            other: Some(id.to_owned()),
-        };
+        let call = Call { dialog, invite: None, tag, stage: Stage::Consulting, due: None, other: Some(id.to_owned()) };
         self.calls.insert(leg.clone(), call);
         if let Some(parent) = self.calls.get_mut(id) {
             parent.other = Some(leg.clone());
@@ -399,11 +328,7 @@ impl Desk {
     }
 
     async fn join(&mut self, id: &str, to: &str) {
-        let Some(leg) = self
-            .calls
-            .get(id)
-            .and_then(|call| call.other.as_ref())
-            .and_then(|leg| self.calls.get(leg))
+        let Some(leg) = self.calls.get(id).and_then(|call| call.other.as_ref()).and_then(|leg| self.calls.get(leg))
         else {
             return;
         };

@@ -25,29 +25,17 @@ impl Message {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        Some(Self {
-            start,
-            headers,
-            body: body.to_owned(),
-        })
+        Some(Self { start, headers, body: body.to_owned() })
     }
 
     /// The first header of this (lower-case) name, or an empty string.
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .iter()
-            .find(|(n, _)| n == name)
-            .map_or("", |(_, value)| value)
+        self.headers.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
     }
 
     /// The status of a response; nothing for a request.
     pub fn status(&self) -> Option<u16> {
-        self.start
-            .strip_prefix("SIP/2.0 ")?
-            .split(' ')
-            .next()?
-            .parse()
-            .ok()
+        self.start.strip_prefix("SIP/2.0 ")?.split(' ').next()?.parse().ok()
     }
 
     /// The method: of the request itself, or of the request that a response answers.
@@ -57,11 +45,7 @@ impl Message {
 
     /// The sequence number of the request, or of the request that a response answers.
     pub fn sequence(&self) -> u32 {
-        self.header("cseq")
-            .split(' ')
-            .next()
-            .and_then(|n| n.parse().ok())
-            .unwrap_or(0)
+        self.header("cseq").split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0)
     }
 
     /// The address between the angle brackets of `Contact`.
@@ -76,16 +60,8 @@ impl Message {
             text += &format!("Via: {via}\r\n");
         }
         let to = self.header("to");
-        let to = if tag_of(to).is_empty() {
-            format!("{to};tag={tag}")
-        } else {
-            to.to_owned()
-        };
-        text += &format!(
-            "From: {}\r\nTo: {to}\r\nCall-ID: {}\r\n",
-            self.header("from"),
-            self.header("call-id")
-        );
+        let to = if tag_of(to).is_empty() { format!("{to};tag={tag}") } else { to.to_owned() };
+        text += &format!("From: {}\r\nTo: {to}\r\nCall-ID: {}\r\n", self.header("from"), self.header("call-id"));
         text += &format!("CSeq: {}\r\nContact: <{contact}>\r\n", self.header("cseq"));
         finish(text, sdp)
     }
@@ -130,14 +106,7 @@ impl Dialog {
     }
 
     /// The next request of this dialog; `ACK` repeats the number it acknowledges, which is the last one sent.
-    pub fn request(
-        &mut self,
-        method: &str,
-        own: SocketAddr,
-        user: &str,
-        extra: &str,
-        sdp: Option<&str>,
-    ) -> String {
+    pub fn request(&mut self, method: &str, own: SocketAddr, user: &str, extra: &str, sdp: Option<&str>) -> String {
         if method != "ACK" {
             self.sequence += 1;
         }
@@ -157,19 +126,13 @@ impl Dialog {
     /// The value of `Replaces` (RFC 3891) that names this dialog to the other side, escaped for a URI.
     pub fn replaces(&self) -> String {
         let call = self.call.replace('@', "%40");
-        format!(
-            "{call}%3Bto-tag%3D{}%3Bfrom-tag%3D{}",
-            tag_of(&self.remote),
-            tag_of(&self.local)
-        )
+        format!("{call}%3Bto-tag%3D{}%3Bfrom-tag%3D{}", tag_of(&self.remote), tag_of(&self.local))
     }
 }
 
 /// The tag of a `From` or `To` value, or an empty string.
 pub fn tag_of(value: &str) -> &str {
-    value
-        .split_once(";tag=")
-        .map_or("", |(_, tag)| tag.split(';').next().unwrap_or(""))
+    value.split_once(";tag=").map_or("", |(_, tag)| tag.split(';').next().unwrap_or(""))
 }
 
 /// An offer or answer of µ-law audio; `direction` is `sendrecv`, or `sendonly` to put the other side on hold.
@@ -185,11 +148,7 @@ pub fn sdp(own: SocketAddr, version: u32, direction: &str) -> String {
 /// A name that no other dialog, tag or branch of this process has.
 pub fn unique(prefix: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    format!(
-        "{prefix}{}x{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    )
+    format!("{prefix}{}x{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 fn finish(mut text: String, sdp: Option<&str>) -> String {
@@ -224,13 +183,9 @@ mod tests {
         let invite = Message::parse(INVITE).expect("a message");
         let mut dialog = Dialog::called(&invite, "mine");
         let own = "127.0.0.1:15104".parse().expect("an address");
-        let bye = Message::parse(dialog.request("BYE", own, "104", "", None).as_bytes())
-            .expect("a message");
+        let bye = Message::parse(dialog.request("BYE", own, "104", "", None).as_bytes()).expect("a message");
         assert!(bye.start.starts_with("BYE sip:asterisk@127.0.0.1:15060 "));
-        assert_eq!(
-            (tag_of(bye.header("from")), tag_of(bye.header("to"))),
-            ("mine", "abc")
-        );
+        assert_eq!((tag_of(bye.header("from")), tag_of(bye.header("to"))), ("mine", "abc"));
         assert_eq!(bye.sequence(), 2);
     }
 }

@@ -1,18 +1,26 @@
-//! Plays the calls of the end-to-end test on a PBX that `tests/pbx/up` started: `drive [PBX_BASE]`.
+//! Plays the calls of the end-to-end test on a PBX that `tests/pbx/up` started, and tells what really happened.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use tidegate_tests::drive::Drive;
+use tidegate_tests::oracle::Oracle;
 use tidegate_tests::pbx::Pbx;
+use tidegate_tests::records::Records;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let base = std::env::args()
-        .nth(1)
-        .map_or(Ok(15_000), |base| base.parse())?;
-    Drive {
-        times: 1,
-        verbose: true,
+    let mut base = 15_000;
+    let mut play = true;
+    for argument in std::env::args().skip(1) {
+        match argument.as_str() {
+            "--tell" => play = false,
+            port => base = port.parse().context("usage: drive [--tell] [PBX_BASE]; --tell plays nothing")?,
+        }
     }
-    .run(&Pbx::running(base))
-    .await
+    let pbx = Pbx::running(base);
+    if play {
+        Drive { times: 1, verbose: true }.run(&pbx).await?;
+    }
+    // of all that this PBX has on record since it was started
+    println!("{}", Oracle::of(&Records::read(pbx.home())?)?);
+    Ok(())
 }
