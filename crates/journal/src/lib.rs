@@ -19,9 +19,15 @@
 //! Start reading at `contract.rs`; then `group.rs` (who holds what, pure), `consumer.rs`, and `embedded/writer.rs` (group commit).
 
 mod clock;
+pub mod config;
 pub mod conformance;
+pub mod embedded;
+pub mod memory;
+mod consumer;
 mod contract;
 mod error;
+mod group;
+mod metering;
 mod stream;
 
 pub use clock::{Clock, Hands};

@@ -135,7 +135,7 @@ pub struct Topology {
 
 impl Topology {
     /// The most partitions that a stream may have. Each costs a row and a look at every wake-up.
-    pub const PARTITIONS_MAX: u32 = 1024;
+    pub const PARTITIONS_MAX: u32 = 256;
 
     /// Every stream with the same count (raised to 1 and cut at [`Self::PARTITIONS_MAX`]).
     pub fn uniform(partitions: u32) -> Self {

@@ -1,0 +1,118 @@
+//! What this process knows of the file without reading it: ends, generations and living members; and the watch that keeps
+//! it true when other processes write.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::ledger::Moved;
+use crate::contract::Partition;
+
+/// The board. Numbers on it only grow, so that a late look at the file cannot undo a newer one.
+pub(crate) struct Board {
+    ends: HashMap<Partition, AtomicU64>,
+    generations: Mutex<HashMap<String, u64>>,
+    /// The members of this process, by group and number, with the moment at which they were last seen to be alive.
+    members: Mutex<BTreeMap<(String, u64), Duration>>,
+    ticks: watch::Sender<u64>,
+    closed: AtomicBool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Board {
+    pub(crate) fn new(partitions: &[Partition]) -> Self {
+        Self {
+            ends: partitions.iter().map(|partition| (*partition, AtomicU64::new(0))).collect(),
+            generations: Mutex::default(),
+            members: Mutex::default(),
+            ticks: watch::Sender::new(0),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes over what a transaction moved, and wakes those who wait if anything is new.
+    pub(crate) fn publish(&self, moved: &Moved) {
+        let mut news = false;
+        for (partition, end) in &moved.ends {
+            if let Some(known) = self.ends.get(partition) {
+                news |= known.fetch_max(*end, Ordering::SeqCst) < *end;
+            }
+        }
+        let mut generations = lock(&self.generations);
+        for (group, generation) in &moved.generations {
+            let known = generations.entry(group.clone()).or_default();
+            news |= *known < *generation;
+            *known = (*known).max(*generation);
+        }
+        drop(generations);
+        if news {
+            self.tick();
+        }
+    }
+
+    pub(crate) fn tick(&self) {
+        self.ticks.send_modify(|tick| *tick += 1);
+    }
+
+    pub(crate) fn ticks(&self) -> watch::Receiver<u64> {
+        self.ticks.subscribe()
+    }
+
+    /// Whether anybody waits for news.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.ticks.receiver_count() > 0
+    }
+
+    pub(crate) fn end(&self, partition: Partition) -> u64 {
+        self.ends.get(&partition).map_or(0, |end| end.load(Ordering::SeqCst))
+    }
+
+    pub(crate) fn generation(&self, group: &str) -> u64 {
+        lock(&self.generations).get(group).copied().unwrap_or(0)
+    }
+
+    /// Notes that a member's owner did something.
+    pub(crate) fn seen(&self, group: &str, member: u64, at: Duration) {
+        lock(&self.members).insert((group.to_owned(), member), at);
+    }
+
+    /// Forgets a member that left or was put out.
+    pub(crate) fn forget(&self, group: &str, member: u64) {
+        lock(&self.members).remove(&(group.to_owned(), member));
+    }
+
+    /// The members whose owners did something within `limit`, by group. The others are forgotten: their leases run out.
+    pub(crate) fn alive(&self, now: Duration, limit: Duration) -> BTreeMap<String, Vec<u64>> {
+        let mut members = lock(&self.members);
+        members.retain(|_, seen| now.saturating_sub(*seen) < limit);
+        let mut alive: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for (group, member) in members.keys() {
+            alive.entry(group.clone()).or_default().push(*member);
+        }
+        alive
+    }
+
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.tick();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+}
+
+/// Closes the board when the writer ends, however it ends: who waits for an end that will not come is told.
+pub(crate) struct Bell(pub(crate) Arc<Board>);
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
