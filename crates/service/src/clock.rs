@@ -35,14 +35,9 @@ pub struct Elapsed(pub Duration);
 
 impl Clock {
     /// The machine's own time.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place where the machine's clock is read"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where the machine's clock is read")]
     pub fn system() -> Self {
-        Clock(Source::System {
-            origin: tokio::time::Instant::now(),
-        })
+        Clock(Source::System { origin: tokio::time::Instant::now() })
     }
 
     /// A time that stands still until [`Clock::advance`] moves it. `start_ms`: Unix milliseconds.
@@ -56,32 +51,22 @@ impl Clock {
     }
 
     /// Wall time: milliseconds since the Unix epoch, UTC.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place where the machine's clock is read"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where the machine's clock is read")]
     pub fn now_ms(&self) -> i64 {
         match &self.0 {
             Source::System { .. } => {
                 let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-                since.map_or(0, |since| {
-                    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-                })
+                since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
             }
             Source::Manual(manual) => {
                 let manual = lock(manual);
-                manual
-                    .start_ms
-                    .saturating_add(i64::try_from(manual.elapsed.as_millis()).unwrap_or(i64::MAX))
+                manual.start_ms.saturating_add(i64::try_from(manual.elapsed.as_millis()).unwrap_or(i64::MAX))
             }
         }
     }
 
     /// Time since this clock was made; never goes back.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place where the machine's clock is read"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where the machine's clock is read")]
     pub fn monotonic(&self) -> Duration {
         match &self.0 {
             Source::System { origin } => tokio::time::Instant::now().duration_since(*origin),
@@ -90,6 +75,7 @@ impl Clock {
     }
 
     /// Resolves when `duration` has passed on this clock. Dropping the future forgets the wait.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where the machine's clock is waited for")]
     pub async fn sleep(&self, duration: Duration) {
         match &self.0 {
             Source::System { .. } => tokio::time::sleep(duration).await,
@@ -123,11 +109,7 @@ impl Clock {
     }
 
     /// `future`, given up after `limit`.
-    pub async fn timeout<F: Future>(
-        &self,
-        limit: Duration,
-        future: F,
-    ) -> Result<F::Output, Elapsed> {
+    pub async fn timeout<F: Future>(&self, limit: Duration, future: F) -> Result<F::Output, Elapsed> {
         tokio::select! {
             biased;
             output = future => Ok(output),
@@ -138,11 +120,7 @@ impl Clock {
     /// A tick every `period`; the first after one period. Ticks missed while the owner was busy are skipped.
     pub fn interval(&self, period: Duration) -> Interval {
         let period = period.max(Duration::from_millis(1));
-        Interval {
-            clock: self.clone(),
-            period,
-            next: self.monotonic() + period,
-        }
+        Interval { clock: self.clone(), period, next: self.monotonic() + period }
     }
 
     /// Moves a manual clock, waking sleepers one deadline at a time and letting them run in between, so that what a
@@ -168,12 +146,7 @@ impl Clock {
 
 impl std::fmt::Debug for Clock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Clock({}, {} ms)",
-            if self.is_manual() { "manual" } else { "system" },
-            self.now_ms()
-        )
+        write!(f, "Clock({}, {} ms)", if self.is_manual() { "manual" } else { "system" }, self.now_ms())
     }
 }
 
@@ -198,9 +171,7 @@ impl Interval {
 }
 
 fn lock(manual: &Mutex<Manual>) -> std::sync::MutexGuard<'_, Manual> {
-    manual
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    manual.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Wakes the earliest sleeper due by `end`, setting the time to its deadline. False when none is left.
@@ -208,11 +179,7 @@ fn wake_next(manual: &Mutex<Manual>, end: Duration) -> bool {
     let mut manual = lock(manual);
     // Sleepers that were dropped must not hold the time back, nor cost a round of settling.
     manual.sleepers.retain(|_, wake| !wake.is_closed());
-    let Some(entry) = manual
-        .sleepers
-        .first_entry()
-        .filter(|entry| entry.key().0 <= end)
-    else {
+    let Some(entry) = manual.sleepers.first_entry().filter(|entry| entry.key().0 <= end) else {
         return false;
     };
     let ((at, _), wake) = entry.remove_entry();
@@ -237,10 +204,7 @@ mod tests {
         let clock = Clock::manual(1_000);
         assert_eq!(clock.now_ms(), 1_000);
         clock.advance(Duration::from_millis(250)).await;
-        assert_eq!(
-            (clock.now_ms(), clock.monotonic()),
-            (1_250, Duration::from_millis(250))
-        );
+        assert_eq!((clock.now_ms(), clock.monotonic()), (1_250, Duration::from_millis(250)));
     }
 
     #[tokio::test]

@@ -89,8 +89,7 @@ mod tests {
 
     #[test]
     fn what_a_process_provides_is_found_by_its_type() {
-        let context = Context::new("test", "test-1", Clock::manual(0), &Seeds::fixed(1))
-            .with_shared(Arc::new(7_u32));
+        let context = Context::new("test", "test-1", Clock::manual(0), &Seeds::fixed(1)).with_shared(Arc::new(7_u32));
         assert_eq!(context.shared::<Arc<u32>>().as_deref(), Some(&7));
         assert!(context.shared::<String>().is_none());
     }

@@ -40,10 +40,7 @@ impl Drain {
 
     /// A drain that starts with this one, or alone.
     pub fn child(&self) -> Drain {
-        Drain {
-            token: self.token.child_token(),
-            reason: Arc::new(OnceLock::new()),
-        }
+        Drain { token: self.token.child_token(), reason: Arc::new(OnceLock::new()) }
     }
 
     /// The same as a token, for libraries that want one.
@@ -64,9 +61,6 @@ mod tests {
         assert!(!parent.is_started() && !two.is_started());
         parent.start("signal");
         two.started().await;
-        assert_eq!(
-            (parent.reason(), one.reason()),
-            (Some("signal"), Some("only me"))
-        );
+        assert_eq!((parent.reason(), one.reason()), (Some("signal"), Some("only me")));
     }
 }

@@ -35,11 +35,7 @@ pub fn main<C: Component>() -> ExitCode {
         Err(error) => {
             let _ = error.print();
             // --help and --version are not mistakes.
-            return if error.use_stderr() {
-                ExitCode::from(64)
-            } else {
-                ExitCode::SUCCESS
-            };
+            return if error.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS };
         }
     };
     exit(C::NAME, run::<C>(&matches))
@@ -58,12 +54,7 @@ pub fn exit(name: &str, outcome: Result<()>) -> ExitCode {
 }
 
 fn command<C: Component>() -> Command {
-    let flag = |name: &'static str, help: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .help(help)
-            .action(ArgAction::SetTrue)
-    };
+    let flag = |name: &'static str, help: &'static str| Arg::new(name).long(name).help(help).action(ArgAction::SetTrue);
     Command::new(C::NAME)
         .about(C::ABOUT)
         .version(env!("CARGO_PKG_VERSION"))
@@ -82,24 +73,10 @@ fn command<C: Component>() -> Command {
                 .action(ArgAction::Append)
                 .help("Sets one key, after file and environment: --set process.drain=5s"),
         )
-        .arg(flag(
-            "check",
-            "Checks the configuration, tells every problem, starts nothing",
-        ))
-        .arg(flag(
-            "print-config",
-            "Prints the effective configuration with the origin of each value",
-        ))
-        .arg(flag(
-            "schema",
-            "Prints the JSON Schema of the configuration",
-        ))
-        .arg(
-            Arg::new("log-format")
-                .long("log-format")
-                .value_parser(["text", "json"])
-                .help("How log lines are written"),
-        )
+        .arg(flag("check", "Checks the configuration, tells every problem, starts nothing"))
+        .arg(flag("print-config", "Prints the effective configuration with the origin of each value"))
+        .arg(flag("schema", "Prints the JSON Schema of the configuration"))
+        .arg(Arg::new("log-format").long("log-format").value_parser(["text", "json"]).help("How log lines are written"))
 }
 
 fn run<C: Component>(matches: &ArgMatches) -> Result<()> {
@@ -108,17 +85,8 @@ fn run<C: Component>(matches: &ArgMatches) -> Result<()> {
         return Ok(());
     }
     let file = matches.get_one::<PathBuf>("config").cloned();
-    let mut set: Vec<String> = matches
-        .get_many::<String>("set")
-        .into_iter()
-        .flatten()
-        .cloned()
-        .collect();
-    set.extend(
-        matches
-            .get_one::<String>("log-format")
-            .map(|format| format!("process.log.format={format}")),
-    );
+    let mut set: Vec<String> = matches.get_many::<String>("set").into_iter().flatten().cloned().collect();
+    set.extend(matches.get_one::<String>("log-format").map(|format| format!("process.log.format={format}")));
     let layers = Layers::read(&Sources::of_process(file, set));
     let loaded = load::<C>(&layers);
     if matches.get_flag("print-config") {
@@ -131,12 +99,8 @@ fn run<C: Component>(matches: &ArgMatches) -> Result<()> {
         println!("{}: the configuration is fine", C::NAME);
         return Ok(());
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.map_err(|error| {
-        Error::dependency("TG0022", "cannot start the runtime").caused_by(error)
-    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Error::dependency("TG0022", "cannot start the runtime").caused_by(error))?;
     let process = loaded.process;
     let outcome = runtime.block_on(async {
         let seeds = process.seeds();
@@ -157,7 +121,7 @@ pub(crate) struct Configured<C: Component> {
 }
 
 pub(crate) fn load<C: Component>(layers: &Layers) -> Configured<C> {
-    let mut problems = layers.problems();
+    let mut problems = layers.problems(&[C::NAME]);
     let mut process = layers.section::<Process>("process");
     if layers.origin("process.ops.address") == Origin::Default {
         process.config.ops.address.set_port(C::OPS_PORT);
@@ -177,11 +141,7 @@ pub(crate) fn load<C: Component>(layers: &Layers) -> Configured<C> {
         Some(plan) if problems.is_empty() => Ok(plan),
         _ => Err(problems),
     };
-    Configured {
-        process: process.config,
-        config: loaded.config,
-        plan,
-    }
+    Configured { process: process.config, config: loaded.config, plan }
 }
 
 pub(crate) fn printed<C: Component>(layers: &Layers, loaded: &Configured<C>) -> String {
@@ -192,11 +152,5 @@ pub(crate) fn printed<C: Component>(layers: &Layers, loaded: &Configured<C>) -> 
 }
 
 pub(crate) fn schema<C: Component>() -> Value {
-    config::schema(
-        C::NAME,
-        &[
-            ("process", config::schema_of::<Process>()),
-            (C::NAME, config::schema_of::<C::Config>()),
-        ],
-    )
+    config::schema(C::NAME, &[("process", config::schema_of::<Process>()), (C::NAME, config::schema_of::<C::Config>())])
 }

@@ -43,12 +43,7 @@ impl Error {
     /// An error of `class` with its `code` (`TGnnnn`; the page is asserted by a test) and a message: lower case, no full
     /// stop, naming the value.
     pub fn new(class: Class, code: &'static str, message: impl Into<String>) -> Self {
-        Error {
-            class,
-            code,
-            message: message.into(),
-            source: None,
-        }
+        Error { class, code, message: message.into(), source: None }
     }
 
     /// [`Class::Usage`].
@@ -73,10 +68,7 @@ impl Error {
 
     /// Names what caused it; printed after the message, chain and all.
     #[must_use]
-    pub fn caused_by(
-        mut self,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
@@ -112,9 +104,7 @@ impl std::fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source
-            .as_ref()
-            .map(|source| &**source as &(dyn std::error::Error + 'static))
+        self.source.as_ref().map(|source| &**source as &(dyn std::error::Error + 'static))
     }
 }
 
@@ -133,9 +123,6 @@ mod tests {
         let refused = std::io::Error::other("connection refused");
         let error = Error::dependency("TG0022", "cannot reach 127.0.0.1:5038").caused_by(refused);
         assert_eq!(error.class().exit(), 69);
-        assert_eq!(
-            error.chain(),
-            "TG0022: cannot reach 127.0.0.1:5038: connection refused"
-        );
+        assert_eq!(error.chain(), "TG0022: cannot reach 127.0.0.1:5038: connection refused");
     }
 }

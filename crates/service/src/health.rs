@@ -103,25 +103,14 @@ impl Health {
         let full = inner.checks.len() >= CHECKS_MAX && !inner.checks.contains_key(name);
         let name = if full { "other" } else { name };
         let now = self.0.clock.now_ms();
-        let ok = Status {
-            state: State::Ok,
-            since_ms: now,
-            why: String::new(),
-        };
+        let ok = Status { state: State::Ok, since_ms: now, why: String::new() };
         inner.checks.entry(name.to_owned()).or_insert(ok);
-        Check {
-            health: self.clone(),
-            name: name.to_owned(),
-        }
+        Check { health: self.clone(), name: name.to_owned() }
     }
 
     /// A loop that must turn at least every `limit`, or the process is not live and its supervisor should restart it.
     pub fn pulse(&self, name: &str, limit: Duration) -> Pulse {
-        let pulse = Pulse {
-            health: self.clone(),
-            name: name.to_owned(),
-            limit,
-        };
+        let pulse = Pulse { health: self.clone(), name: name.to_owned(), limit };
         pulse.beat();
         pulse
     }
@@ -146,10 +135,7 @@ impl Health {
     pub fn stopped_pulse(&self) -> Option<String> {
         let now = self.0.clock.monotonic();
         let inner = self.inner();
-        let stopped = inner
-            .pulses
-            .iter()
-            .find(|(_, (limit, last))| now.saturating_sub(*last) > *limit);
+        let stopped = inner.pulses.iter().find(|(_, (limit, last))| now.saturating_sub(*last) > *limit);
         stopped.map(|(name, _)| name.clone())
     }
 
@@ -167,10 +153,7 @@ impl Health {
     /// How it is now, as a heartbeat to publish.
     pub fn heartbeat(&self) -> Heartbeat {
         let sequence = self.0.sequence.fetch_add(1, Ordering::Relaxed) + 1;
-        Heartbeat {
-            sequence,
-            ..self.report()
-        }
+        Heartbeat { sequence, ..self.report() }
     }
 
     /// How it is now, without counting as a heartbeat.
@@ -202,20 +185,12 @@ impl Health {
             status.why = why;
             return;
         }
-        *status = Status {
-            state,
-            since_ms: now,
-            why,
-        };
+        *status = Status { state, since_ms: now, why };
         let why = status.why.clone();
         drop(inner);
         let component = &self.0.component;
         let level = [0.0, 1.0, 2.0][state as usize];
-        metric::gauge(
-            "service_check_state",
-            &[("component", component), ("check", name)],
-        )
-        .set(level);
+        metric::gauge("service_check_state", &[("component", component), ("check", name)]).set(level);
         match state {
             State::Ok => tracing::info!(component, check = name, "check is ok again"),
             State::Degraded => tracing::warn!(component, check = name, why, "check is degraded"),
@@ -230,22 +205,12 @@ impl Health {
 
 impl std::fmt::Debug for Health {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Health({} {}, ready {})",
-            self.0.component,
-            self.0.instance,
-            self.is_ready()
-        )
+        write!(f, "Health({} {}, ready {})", self.0.component, self.0.instance, self.is_ready())
     }
 }
 
 fn worst(checks: &BTreeMap<String, Status>) -> State {
-    checks
-        .values()
-        .map(|status| status.state)
-        .max()
-        .unwrap_or(State::Ok)
+    checks.values().map(|status| status.state).max().unwrap_or(State::Ok)
 }
 
 /// One named check. Setting the same state again keeps its `since`.
@@ -289,10 +254,7 @@ impl Pulse {
     /// The loop has turned.
     pub fn beat(&self) {
         let now = self.health.0.clock.monotonic();
-        self.health
-            .inner()
-            .pulses
-            .insert(self.name.clone(), (self.limit, now));
+        self.health.inner().pulses.insert(self.name.clone(), (self.limit, now));
     }
 }
 
@@ -324,11 +286,7 @@ mod tests {
         assert_eq!((report.state, report.ready), (State::Failed, false));
         assert_eq!(
             report.checks["journal"],
-            Status {
-                state: State::Failed,
-                since_ms: 6_000,
-                why: "disk still full".into()
-            }
+            Status { state: State::Failed, since_ms: 6_000, why: "disk still full".into() }
         );
         disk.ok();
         assert!(health.is_ready(), "degraded is still ready");
@@ -352,13 +310,6 @@ mod tests {
     #[test]
     fn heartbeats_are_numbered() {
         let health = Health::new("pusher", "p", Clock::manual(0));
-        assert_eq!(
-            (
-                health.heartbeat().sequence,
-                health.heartbeat().sequence,
-                health.report().sequence
-            ),
-            (1, 2, 2)
-        );
+        assert_eq!((health.heartbeat().sequence, health.heartbeat().sequence, health.report().sequence), (1, 2, 2));
     }
 }

@@ -9,9 +9,8 @@ use tokio::sync::mpsc;
 use crate::context::Shared;
 use crate::http::serve;
 use crate::process::Process;
-use crate::{
-    Clock, Component, Context, Drain, Error, Health, Result, Seeds, Tasks, ops, telemetry,
-};
+use crate::tasks::Task;
+use crate::{Clock, Component, Context, Drain, Error, Health, Result, Seeds, Tasks, ops, telemetry};
 
 /// How often histograms are folded.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -29,6 +28,11 @@ pub struct Host {
     drain: Drain,
 }
 
+/// A component's name and how it ended.
+type End = (&'static str, Result<()>);
+/// A component that runs, and the task it runs in.
+type Running = (Context, Task);
+
 struct Built {
     context: Context,
     run: BoxFuture<'static, Result<()>>,
@@ -41,15 +45,7 @@ impl Host {
         telemetry::metrics();
         let drain = Drain::new();
         let tasks = Tasks::new("host", TASKS_MAX, clock.clone(), Drain::new());
-        Host {
-            process,
-            clock,
-            seeds,
-            shared: Shared::default(),
-            built: Vec::new(),
-            tasks,
-            drain,
-        }
+        Host { process, clock, seeds, shared: Shared::default(), built: Vec::new(), tasks, drain }
     }
 
     /// Provides something to every component built after this (see [`Context::shared`]).
@@ -59,12 +55,7 @@ impl Host {
 
     /// A context as the component `name` would get it, for things built by hand and handed to [`Host::add`].
     pub fn context(&self, name: &'static str) -> Context {
-        let mut context = Context::new(
-            name,
-            &self.process.instance,
-            self.clock.clone(),
-            &self.seeds,
-        );
+        let mut context = Context::new(name, &self.process.instance, self.clock.clone(), &self.seeds);
         context.drain_deadline = self.process.drain.duration();
         context.shared = self.shared.clone();
         context
@@ -83,15 +74,8 @@ impl Host {
 
     /// Adds something already built: its context and what it does until its drain starts. Not polled before
     /// [`Host::run`].
-    pub fn add(
-        &mut self,
-        context: Context,
-        run: impl Future<Output = Result<()>> + Send + 'static,
-    ) {
-        self.built.push(Built {
-            context,
-            run: Box::pin(run),
-        });
+    pub fn add(&mut self, context: Context, run: impl Future<Output = Result<()>> + Send + 'static) {
+        self.built.push(Built { context, run: Box::pin(run) });
     }
 
     /// Asks the running process to stop, from inside (a command that has done its work, a test).
@@ -114,29 +98,17 @@ impl Host {
     /// # Errors
     /// As [`Host::run`].
     pub async fn run_until(mut self, mut stop: mpsc::Receiver<String>) -> Result<()> {
-        let contexts: Vec<Context> = self
-            .built
-            .iter()
-            .map(|built| built.context.clone())
-            .collect();
+        let contexts: Vec<Context> = self.built.iter().map(|built| built.context.clone()).collect();
         // Before anything runs: a taken port is a failed start, not a fault later.
         let ops = self.process.ops.bind().await?;
-        let address = ops.local_addr().map_or_else(
-            |_| self.process.ops.address.to_string(),
-            |address| address.to_string(),
-        );
-        let healths: Vec<Health> = contexts
-            .iter()
-            .map(|context| context.health.clone())
-            .collect();
+        let address =
+            ops.local_addr().map_or_else(|_| self.process.ops.address.to_string(), |address| address.to_string());
+        let healths: Vec<Health> = contexts.iter().map(|context| context.health.clone()).collect();
         let (limits, closing) = (self.process.ops.clone(), self.tasks.drain().clone());
         let router = ops::router(healths, telemetry::metrics());
-        self.tasks.spawn(
-            "ops",
-            async move { serve(ops, router, &limits, &closing).await },
-        )?;
+        self.tasks.spawn("ops", async move { serve(ops, router, &limits, &closing).await })?;
         self.spawn_upkeep()?;
-        let mut ends = self.spawn_components()?;
+        let (running, mut ends) = self.spawn_components()?;
         let names: Vec<&str> = contexts.iter().map(|context| context.component).collect();
         tracing::info!(
             instance = self.process.instance,
@@ -159,14 +131,15 @@ impl Host {
                 None => "every component has ended".to_owned(),
             },
             fault = self.tasks.faulted() => {
+                let reason = fault.to_string();
                 first = Err(fault.into());
-                "the host itself failed".to_owned()
+                reason
             }
         };
         tracing::info!(reason, "draining");
         let drained = tokio::select! {
             biased;
-            drained = self.drain_all(&contexts, &reason, &mut ends) => drained,
+            drained = self.drain_all(&running, &reason, &mut ends) => drained,
             Some(signal) = stop.recv() => Err(Error::bug(format!("stopped by a second {signal} before the drain ended"))),
         };
         tracing::info!(clean = drained.is_ok(), "stopped");
@@ -188,55 +161,37 @@ impl Host {
         Ok(())
     }
 
-    fn spawn_components(&mut self) -> Result<mpsc::Receiver<(&'static str, Result<()>)>> {
+    fn spawn_components(&mut self) -> Result<(Vec<Running>, mpsc::Receiver<End>)> {
         let (ended, ends) = mpsc::channel(self.built.len().max(1));
-        for Built { context, run } in self.built.drain(..) {
-            let ended = ended.clone();
-            self.tasks.spawn(context.component, async move {
-                context.health.started();
+        let mut running = Vec::new();
+        for Built { context, run } in std::mem::take(&mut self.built) {
+            let (ended, own) = (ended.clone(), context.clone());
+            let task = self.tasks.spawn(context.component, async move {
+                own.health.started();
                 let result = tokio::select! {
                     biased;
-                    fault = context.tasks.faulted() => Err(fault.into()),
+                    fault = own.tasks.faulted() => Err(fault.into()),
                     result = run => result,
                 };
-                let _ = ended.send((context.component, result)).await;
+                let _ = ended.send((own.component, result)).await;
             })?;
+            running.push((context, task));
         }
-        Ok(ends)
+        Ok((running, ends))
     }
 
     /// One component after the other, upstream first, so that what the first lets go still flows through the next.
-    async fn drain_all(
-        &self,
-        contexts: &[Context],
-        reason: &str,
-        ends: &mut mpsc::Receiver<(&'static str, Result<()>)>,
-    ) -> Result<()> {
+    async fn drain_all(&self, components: &[Running], reason: &str, ends: &mut mpsc::Receiver<End>) -> Result<()> {
         let end = self.clock.monotonic() + self.process.drain.duration();
         let mut outcome = Ok(());
-        for context in contexts {
+        for (context, _) in components {
             context.health.draining();
         }
-        for context in contexts {
+        for (context, task) in components {
             context.drain.start(reason);
             let left = end.saturating_sub(self.clock.monotonic());
-            let running = || {
-                self.tasks
-                    .names()
-                    .iter()
-                    .any(|name| name == context.component)
-            };
-            let mut look = self.clock.interval(Duration::from_millis(5));
-            let finished = async {
-                while running() {
-                    look.tick().await;
-                }
-            };
-            if self.clock.timeout(left, finished).await.is_err() {
-                let message = format!(
-                    "{} did not finish within {}",
-                    context.component, self.process.drain
-                );
+            if self.clock.timeout(left, task.finished()).await.is_err() {
+                let message = format!("{} did not finish within {}", context.component, self.process.drain);
                 tracing::error!(code = "TG0071", component = context.component, message);
                 outcome = outcome.and(Err(Error::new(crate::Class::Bug, "TG0071", message)));
             }
@@ -245,30 +200,18 @@ impl Host {
         }
         while let Ok((name, result)) = ends.try_recv() {
             if let Err(error) = result {
-                tracing::error!(
-                    component = name,
-                    code = error.code(),
-                    error = error.chain(),
-                    "component failed"
-                );
+                tracing::error!(component = name, code = error.code(), error = error.chain(), "component failed");
                 outcome = outcome.and(Err(error));
             }
         }
-        let left = end
-            .saturating_sub(self.clock.monotonic())
-            .max(Duration::from_millis(200));
+        let left = end.saturating_sub(self.clock.monotonic()).max(Duration::from_millis(200));
         outcome.and(self.tasks.shutdown(left).await.map_err(Error::from))
     }
 }
 
 impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Host({}, {} components)",
-            self.process.instance,
-            self.built.len()
-        )
+        write!(f, "Host({}, {} components)", self.process.instance, self.built.len())
     }
 }
 

@@ -47,9 +47,7 @@ pub fn describe_gauge(name: &'static str, meaning: &'static str) {
 
 /// Says what a histogram means.
 pub fn describe_histogram(name: &'static str, meaning: &'static str) {
-    metrics::with_recorder(|recorder| {
-        recorder.describe_histogram(name.into(), None, meaning.into())
-    });
+    metrics::with_recorder(|recorder| recorder.describe_histogram(name.into(), None, meaning.into()));
 }
 
 type Series = HashMap<&'static str, HashSet<Vec<String>>>;
@@ -57,41 +55,22 @@ type Series = HashMap<&'static str, HashSet<Vec<String>>>;
 fn bounded(name: &'static str, labels: &[(&'static str, &str)]) -> Key {
     static SERIES: OnceLock<Mutex<Series>> = OnceLock::new();
     let folded = !labels.is_empty() && {
-        let mut series = SERIES
-            .get_or_init(Mutex::default)
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut series = SERIES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
         !admit(series.entry(name).or_default(), labels)
     };
     if folded {
-        let key = Key::from_parts(
-            "service_metric_series_folded_total",
-            vec![Label::new("metric", name)],
-        );
+        let key = Key::from_parts("service_metric_series_folded_total", vec![Label::new("metric", name)]);
         metrics::with_recorder(|recorder| recorder.register_counter(&key, &METADATA)).increment(1);
     }
     let value = |value: &str| {
-        if folded {
-            "other".to_owned()
-        } else {
-            value.to_owned()
-        }
+        if folded { "other".to_owned() } else { value.to_owned() }
     };
-    Key::from_parts(
-        name,
-        labels
-            .iter()
-            .map(|(label, text)| Label::new(*label, value(text)))
-            .collect::<Vec<_>>(),
-    )
+    Key::from_parts(name, labels.iter().map(|(label, text)| Label::new(*label, value(text))).collect::<Vec<_>>())
 }
 
 /// True when this label set is known, or there is room for it.
 fn admit(known: &mut HashSet<Vec<String>>, labels: &[(&'static str, &str)]) -> bool {
-    let set: Vec<String> = labels
-        .iter()
-        .map(|(_, value)| (*value).to_owned())
-        .collect();
+    let set: Vec<String> = labels.iter().map(|(_, value)| (*value).to_owned()).collect();
     known.contains(&set) || (known.len() < SERIES_MAX && known.insert(set))
 }
 
@@ -103,18 +82,12 @@ mod tests {
     fn label_sets_beyond_the_bound_fold_into_other() {
         for n in 0..SERIES_MAX {
             assert!(
-                bounded("test_fold_total", &[("queue", &n.to_string())])
-                    .labels()
-                    .all(|label| label.value() != "other")
+                bounded("test_fold_total", &[("queue", &n.to_string())]).labels().all(|label| label.value() != "other")
             );
         }
         let over = bounded("test_fold_total", &[("queue", "one too many")]);
         assert_eq!(over.labels().next().map(Label::value), Some("other"));
         let known = bounded("test_fold_total", &[("queue", "7")]);
-        assert_eq!(
-            known.labels().next().map(Label::value),
-            Some("7"),
-            "known ones go on"
-        );
+        assert_eq!(known.labels().next().map(Label::value), Some("7"), "known ones go on");
     }
 }

@@ -39,12 +39,7 @@ impl ConfigFile for Process {
     fn check(&self, problems: &mut Problems) {
         problems.not_empty("instance", &self.instance);
         if self.drain > Millis::seconds(3_600) {
-            problems.add(
-                "drain",
-                self.drain,
-                "is longer than any supervisor waits",
-                "use at most 1h",
-            );
+            problems.add("drain", self.drain, "is longer than any supervisor waits", "use at most 1h");
         }
         problems.within("log", |problems| self.log.check(problems));
         problems.within("ops", |problems| self.ops.check(problems));

@@ -22,31 +22,17 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Policy {
-            first: Millis::new(250),
-            max: Millis::seconds(30),
-            stable_after: Millis::seconds(30),
-        }
+        Policy { first: Millis::new(250), max: Millis::seconds(30), stable_after: Millis::seconds(30) }
     }
 }
 
 impl ConfigFile for Policy {
     fn check(&self, problems: &mut Problems) {
         if self.first.get() == 0 {
-            problems.add(
-                "first",
-                self.first,
-                "would try again without a pause",
-                "use 50ms or more",
-            );
+            problems.add("first", self.first, "would try again without a pause", "use 50ms or more");
         }
         if self.max < self.first {
-            problems.add(
-                "max",
-                self.max,
-                format!("is less than first ({})", self.first),
-                "make it at least as long",
-            );
+            problems.add("max", self.max, format!("is less than first ({})", self.first), "make it at least as long");
         }
     }
 }
@@ -66,13 +52,7 @@ pub struct Backoff {
 impl Backoff {
     /// No failure yet.
     pub fn new(policy: Policy, rng: Rng, clock: Clock) -> Self {
-        Backoff {
-            policy,
-            rng,
-            clock,
-            failures: 0,
-            up_since: None,
-        }
+        Backoff { policy, rng, clock, failures: 0, up_since: None }
     }
 
     /// It works now. Only when it goes on working for `stable_after` are past failures forgiven: a server that accepts
@@ -83,10 +63,7 @@ impl Backoff {
 
     /// It failed: how long to wait before the next try.
     pub fn failed(&mut self) -> Duration {
-        let up = self
-            .up_since
-            .take()
-            .map(|since| self.clock.monotonic().saturating_sub(since));
+        let up = self.up_since.take().map(|since| self.clock.monotonic().saturating_sub(since));
         if up.is_some_and(|up| up >= self.policy.stable_after.duration()) {
             self.failures = 0;
         }
@@ -107,11 +84,8 @@ impl Backoff {
     }
 
     fn ceiling(&self) -> u64 {
-        let doubled = self
-            .policy
-            .first
-            .get()
-            .saturating_mul(1_u64.checked_shl(self.failures.min(62)).unwrap_or(u64::MAX));
+        let doubled =
+            self.policy.first.get().saturating_mul(1_u64.checked_shl(self.failures.min(62)).unwrap_or(u64::MAX));
         doubled.min(self.policy.max.get())
     }
 }
@@ -122,11 +96,7 @@ mod tests {
     use crate::Seeds;
 
     fn backoff(clock: &Clock, seed: u64) -> Backoff {
-        Backoff::new(
-            Policy::default(),
-            Seeds::fixed(seed).stream("retry"),
-            clock.clone(),
-        )
+        Backoff::new(Policy::default(), Seeds::fixed(seed).stream("retry"), clock.clone())
     }
 
     #[test]
@@ -142,16 +112,9 @@ mod tests {
         };
         assert_eq!(waits(1), waits(1));
         assert_ne!(waits(1), waits(2));
-        assert!(
-            waits(1)[0] <= Duration::from_millis(250) && waits(1)[1] <= Duration::from_millis(500)
-        );
+        assert!(waits(1)[0] <= Duration::from_millis(250) && waits(1)[1] <= Duration::from_millis(500));
         assert!(waits(1).iter().all(|wait| *wait <= Duration::from_secs(30)));
-        assert!(
-            waits(1)[20..]
-                .iter()
-                .any(|wait| *wait > Duration::from_secs(10)),
-            "the ceiling is reached"
-        );
+        assert!(waits(1)[20..].iter().any(|wait| *wait > Duration::from_secs(10)), "the ceiling is reached");
     }
 
     #[tokio::test]
@@ -164,11 +127,7 @@ mod tests {
         backoff.succeeded();
         clock.advance(Duration::from_secs(1)).await;
         backoff.failed();
-        assert_eq!(
-            backoff.failures(),
-            7,
-            "accepted and dropped at once is not stable"
-        );
+        assert_eq!(backoff.failures(), 7, "accepted and dropped at once is not stable");
         backoff.succeeded();
         clock.advance(Duration::from_secs(31)).await;
         backoff.failed();

@@ -140,35 +140,20 @@ impl Tasks {
     /// An empty set of at most `limit` running tasks, asked to stop by `drain`.
     pub fn new(name: impl Into<String>, limit: usize, clock: Clock, drain: Drain) -> Self {
         let (ended, _) = watch::channel(0);
-        Tasks(Arc::new(Set {
-            name: name.into(),
-            limit,
-            clock,
-            drain,
-            state: Mutex::default(),
-            ended,
-        }))
+        Tasks(Arc::new(Set { name: name.into(), limit, clock, drain, state: Mutex::default(), ended }))
     }
 
     /// A set for many short tasks of one kind (connections, requests) with its own limit; it drains with this one, but
     /// its owner must shut it down.
     pub fn group(&self, name: &str, limit: usize) -> Tasks {
-        Tasks::new(
-            format!("{}/{name}", self.0.name),
-            limit,
-            self.0.clock.clone(),
-            self.0.drain.child(),
-        )
+        Tasks::new(format!("{}/{name}", self.0.name), limit, self.0.clock.clone(), self.0.drain.child())
     }
 
     /// Starts a task on the current runtime. It should end soon after [`Tasks::drain`] starts.
     ///
     /// # Errors
     /// [`Full`] when the set's limit is reached; the future is dropped unpolled.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place where tasks are started"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where tasks are started")]
     pub fn spawn<F>(&self, name: impl Into<String>, future: F) -> Result<Task, Full>
     where
         F: Future + Send + 'static,
@@ -190,10 +175,7 @@ impl Tasks {
     ///
     /// # Errors
     /// [`Full`] when the set's limit is reached.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place where tasks are started"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where tasks are started")]
     pub fn spawn_blocking<F, O>(&self, name: impl Into<String>, work: F) -> Result<Task, Full>
     where
         F: FnOnce() -> O + Send + 'static,
@@ -201,11 +183,9 @@ impl Tasks {
     {
         let (ticket, done) = self.admit(name.into())?;
         let id = ticket.id;
-        let handle = tokio::task::spawn_blocking(move || {
-            match std::panic::catch_unwind(AssertUnwindSafe(work)) {
-                Ok(outcome) => ticket.end(outcome.fault().map(|message| ("failed", message))),
-                Err(panic) => ticket.end(Some(("panicked", panic_message(&*panic)))),
-            }
+        let handle = tokio::task::spawn_blocking(move || match std::panic::catch_unwind(AssertUnwindSafe(work)) {
+            Ok(outcome) => ticket.end(outcome.fault().map(|message| ("failed", message))),
+            Err(panic) => ticket.end(Some(("panicked", panic_message(&*panic)))),
         });
         Ok(self.started(id, handle.abort_handle(), done))
     }
@@ -213,24 +193,13 @@ impl Tasks {
     fn admit(&self, name: String) -> Result<(Ticket, CancellationToken), Full> {
         let mut state = self.state();
         if state.live.len() >= self.0.limit {
-            return Err(Full {
-                set: self.0.name.clone(),
-                task: name,
-                limit: self.0.limit,
-            });
+            return Err(Full { set: self.0.name.clone(), task: name, limit: self.0.limit });
         }
         let id = state.next;
         state.next += 1;
         state.live.insert(id, Live { name, abort: None });
         let done = CancellationToken::new();
-        Ok((
-            Ticket {
-                tasks: self.clone(),
-                id,
-                done: done.clone(),
-            },
-            done,
-        ))
+        Ok((Ticket { tasks: self.clone(), id, done: done.clone() }, done))
     }
 
     fn started(&self, id: u64, abort: AbortHandle, done: CancellationToken) -> Task {
@@ -261,11 +230,7 @@ impl Tasks {
 
     /// The names of those that run now.
     pub fn names(&self) -> Vec<String> {
-        self.state()
-            .live
-            .values()
-            .map(|live| live.name.clone())
-            .collect()
+        self.state().live.values().map(|live| live.name.clone()).collect()
     }
 
     /// Resolves with the first fault of the set; never when there is none. An owner selects on it beside its own work.
@@ -313,25 +278,13 @@ impl Tasks {
             return Ok(());
         }
         let more_faults = state.faults_total - state.faults.len() as u64;
-        Err(Unclean {
-            set: self.0.name.clone(),
-            deadline,
-            aborted,
-            faults: state.faults.clone(),
-            more_faults,
-        })
+        Err(Unclean { set: self.0.name.clone(), deadline, aborted, faults: state.faults.clone(), more_faults })
     }
 }
 
 impl std::fmt::Debug for Tasks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Tasks({}, {} of {})",
-            self.0.name,
-            self.len(),
-            self.0.limit
-        )
+        write!(f, "Tasks({}, {} of {})", self.0.name, self.len(), self.0.limit)
     }
 }
 
@@ -354,12 +307,7 @@ impl std::fmt::Display for Unclean {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} did not stop cleanly", self.set)?;
         if !self.aborted.is_empty() {
-            write!(
-                f,
-                "; still running after {:?}: {}",
-                self.deadline,
-                self.aborted.join(", ")
-            )?;
+            write!(f, "; still running after {:?}: {}", self.deadline, self.aborted.join(", "))?;
         }
         for fault in &self.faults {
             write!(f, "; {fault}")?;
@@ -390,22 +338,9 @@ impl Ticket {
     fn end(self, fault: Option<(&'static str, String)>) {
         if let Some((what, message)) = fault {
             let mut state = self.tasks.state();
-            let task = state
-                .live
-                .get(&self.id)
-                .map_or_else(String::new, |live| live.name.clone());
-            let fault = Fault {
-                set: self.tasks.0.name.clone(),
-                task,
-                what,
-                message,
-            };
-            tracing::error!(
-                set = fault.set,
-                task = fault.task,
-                message = fault.message,
-                "task {what}"
-            );
+            let task = state.live.get(&self.id).map_or_else(String::new, |live| live.name.clone());
+            let fault = Fault { set: self.tasks.0.name.clone(), task, what, message };
+            tracing::error!(set = fault.set, task = fault.task, message = fault.message, "task {what}");
             state.faults_total += 1;
             if state.faults.len() < FAULTS_KEPT {
                 state.faults.push(fault);
@@ -424,8 +359,7 @@ impl Drop for Ticket {
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
 
 #[cfg(test)]
@@ -439,9 +373,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_a_fault_its_owner_sees() {
         let tasks = tasks(4);
-        tasks
-            .spawn("reader", async { panic!("odd frame {}", 7) as () })
-            .unwrap();
+        tasks.spawn("reader", async { panic!("odd frame {}", 7) as () }).unwrap();
         let fault = tasks.faulted().await;
         assert_eq!(fault.to_string(), "task test/reader panicked: odd frame 7");
         assert!(tasks.shutdown(Duration::from_secs(1)).await.is_err());
@@ -450,11 +382,7 @@ mod tests {
     #[tokio::test]
     async fn an_error_is_a_fault_with_its_causes() {
         let tasks = tasks(4);
-        tasks
-            .spawn("dial", async {
-                Err::<(), _>(std::io::Error::other("refused"))
-            })
-            .unwrap();
+        tasks.spawn("dial", async { Err::<(), _>(std::io::Error::other("refused")) }).unwrap();
         assert_eq!(tasks.faulted().await.message, "refused");
     }
 
@@ -473,12 +401,8 @@ mod tests {
     async fn shutdown_lets_the_willing_finish_and_names_the_others() {
         let tasks = tasks(4);
         let drain = tasks.drain().clone();
-        tasks
-            .spawn("willing", async move { drain.started().await })
-            .unwrap();
-        tasks
-            .spawn("stubborn", std::future::pending::<()>())
-            .unwrap();
+        tasks.spawn("willing", async move { drain.started().await }).unwrap();
+        tasks.spawn("stubborn", std::future::pending::<()>()).unwrap();
         let unclean = tasks.shutdown(Duration::from_millis(20)).await.unwrap_err();
         assert_eq!(unclean.aborted, ["stubborn"]);
         assert!(tasks.is_empty());

@@ -32,10 +32,7 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Log {
-            format: Format::Text,
-            filter: "info".to_owned(),
-        }
+        Log { format: Format::Text, filter: "info".to_owned() }
     }
 }
 
@@ -55,9 +52,7 @@ impl ConfigFile for Log {
 /// Starts the log. The first call of the process wins: a second component does not change it.
 pub fn init(log: &Log) {
     let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // An error says that a log is there already.
     let _ = match log.format {
         Format::Text => lines.try_init(),
@@ -87,19 +82,8 @@ impl std::fmt::Debug for Metrics {
     }
 }
 
-const SECONDS: [f64; 14] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0,
-];
-const BYTES: [f64; 8] = [
-    64.0,
-    256.0,
-    1_024.0,
-    4_096.0,
-    16_384.0,
-    65_536.0,
-    1_048_576.0,
-    16_777_216.0,
-];
+const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+const BYTES: [f64; 8] = [64.0, 256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0, 1_048_576.0, 16_777_216.0];
 const RECORDS: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 10_000.0];
 
 /// The process's recorder, installed on the first call.
@@ -107,17 +91,12 @@ pub fn metrics() -> Metrics {
     static METRICS: OnceLock<Metrics> = OnceLock::new();
     let install = || {
         let mut builder = PrometheusBuilder::new();
-        let buckets: [(&str, &[f64]); 3] = [
-            ("_seconds", &SECONDS),
-            ("_bytes", &BYTES),
-            ("_records", &RECORDS),
-        ];
+        let buckets: [(&str, &[f64]); 3] = [("_seconds", &SECONDS), ("_bytes", &BYTES), ("_records", &RECORDS)];
         for (suffix, values) in buckets {
-            builder =
-                match builder.set_buckets_for_metric(Matcher::Suffix(suffix.to_owned()), values) {
-                    Ok(builder) => builder,
-                    Err(error) => unreachable!("buckets of {suffix} are not empty: {error}"),
-                };
+            builder = match builder.set_buckets_for_metric(Matcher::Suffix(suffix.to_owned()), values) {
+                Ok(builder) => builder,
+                Err(error) => unreachable!("buckets of {suffix} are not empty: {error}"),
+            };
         }
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
@@ -138,24 +117,14 @@ mod tests {
         crate::metric::counter("test_rendered_total", &[("queue", "sales")]).increment(3);
         crate::metric::histogram("test_wait_seconds", &[]).record(0.02);
         let text = metrics.render();
-        assert!(
-            text.contains("test_rendered_total{queue=\"sales\"} 3"),
-            "{text}"
-        );
-        assert!(
-            text.contains("test_wait_seconds_bucket{le=\"0.025\"} 1"),
-            "{text}"
-        );
+        assert!(text.contains("test_rendered_total{queue=\"sales\"} 3"), "{text}");
+        assert!(text.contains("test_wait_seconds_bucket{le=\"0.025\"} 1"), "{text}");
     }
 
     #[test]
     fn a_filter_that_cannot_be_read_is_a_problem() {
         let mut problems = Problems::new();
-        Log {
-            filter: "info,collector=loud".into(),
-            ..Log::default()
-        }
-        .check(&mut problems);
+        Log { filter: "info,collector=loud".into(), ..Log::default() }.check(&mut problems);
         assert_eq!(problems.len(), 1);
     }
 }

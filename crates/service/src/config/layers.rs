@@ -42,20 +42,12 @@ pub struct Sources {
 
 impl Sources {
     /// The given file and flags, and this process's environment.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place where the environment is read"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where the environment is read")]
     pub fn of_process(file: Option<PathBuf>, set: Vec<String>) -> Self {
         // A name or value that is not UTF-8 cannot be one of ours.
-        let env = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        Sources {
-            file,
-            env: env.collect(),
-            set,
-        }
+        let env =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Sources { file, env: env.collect(), set }
     }
 }
 
@@ -110,9 +102,7 @@ impl Layers {
         }
         for pair in &sources.set {
             match pair.split_once('=') {
-                Some((key, value)) if !key.trim().is_empty() => {
-                    layers.text(key.trim(), value, Origin::Flag)
-                }
+                Some((key, value)) if !key.trim().is_empty() => layers.text(key.trim(), value, Origin::Flag),
                 _ => layers.problem(
                     "",
                     Some(pair.clone()),
@@ -142,12 +132,7 @@ impl Layers {
         }
         match std::fs::read_to_string(path) {
             Ok(text) => self.toml(path, &text),
-            Err(error) => self.problem(
-                "",
-                Some(path.display().to_string()),
-                &format!("cannot be read: {error}"),
-                fix,
-            ),
+            Err(error) => self.problem("", Some(path.display().to_string()), &format!("cannot be read: {error}"), fix),
         }
     }
 
@@ -156,18 +141,10 @@ impl Layers {
         for error in errors {
             let at = error.span().map_or(1, |span| line_of(text, span.start));
             let place = format!("{}:{at}", path.display());
-            self.problem(
-                "",
-                Some(place),
-                &format!("is not TOML: {}", error.message().trim()),
-                "correct the line",
-            );
+            self.problem("", Some(place), &format!("is not TOML: {}", error.message().trim()), "correct the line");
         }
         for (key, value) in table.get_ref() {
-            let line = |at: usize| Origin::File {
-                path: path.to_owned(),
-                line: line_of(text, at),
-            };
+            let line = |at: usize| Origin::File { path: path.to_owned(), line: line_of(text, at) };
             let key = key.get_ref();
             let origin = line(value.span().start);
             self.remember(key, value.get_ref(), &origin, &line);
@@ -177,33 +154,17 @@ impl Layers {
     }
 
     /// Notes the line of each key below `path`.
-    fn remember(
-        &mut self,
-        path: &str,
-        value: &DeValue<'_>,
-        origin: &Origin,
-        line: &dyn Fn(usize) -> Origin,
-    ) {
+    fn remember(&mut self, path: &str, value: &DeValue<'_>, origin: &Origin, line: &dyn Fn(usize) -> Origin) {
         self.origins.insert(path.to_owned(), origin.clone());
         match value {
             DeValue::Table(table) => {
                 for (key, value) in table {
-                    self.remember(
-                        &join(path, key.get_ref()),
-                        value.get_ref(),
-                        &line(key.span().start),
-                        line,
-                    );
+                    self.remember(&join(path, key.get_ref()), value.get_ref(), &line(key.span().start), line);
                 }
             }
             DeValue::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    self.remember(
-                        &format!("{path}[{index}]"),
-                        item.get_ref(),
-                        &line(item.span().start),
-                        line,
-                    );
+                    self.remember(&format!("{path}[{index}]"), item.get_ref(), &line(item.span().start), line);
                 }
             }
             _ => {}
@@ -218,23 +179,19 @@ impl Layers {
         if !rest.contains("__") {
             return;
         }
-        let path: Vec<String> = rest
-            .split("__")
-            .filter(|part| !part.is_empty())
-            .map(str::to_lowercase)
-            .collect();
+        let path: Vec<String> = rest.split("__").filter(|part| !part.is_empty()).map(str::to_lowercase).collect();
         self.text(&path.join("."), value, Origin::Environment(name.to_owned()));
     }
 
     /// Lays one dotted key over the tree. The value is read as TOML where it is one, else taken as text.
     fn text(&mut self, path: &str, value: &str, origin: Origin) {
-        let parsed = toml::from_str::<toml::Table>(&format!("v = {value}"))
-            .ok()
-            .filter(|table| table.len() == 1);
-        let typed = parsed
-            .and_then(|mut table| table.remove("v"))
-            .and_then(|value| serde_json::to_value(value).ok());
+        let parsed = toml::from_str::<toml::Table>(&format!("v = {value}")).ok().filter(|table| table.len() == 1);
+        let typed = parsed.and_then(|mut table| table.remove("v")).and_then(|value| serde_json::to_value(value).ok());
         let typed = typed.unwrap_or_else(|| Value::String(value.to_owned()));
+        let below = (format!("{path}."), format!("{path}["));
+        self.origins.retain(|known, _| !known.starts_with(&below.0) && !known.starts_with(&below.1));
+        self.remember_all(path, &typed, &origin);
+        self.raw.insert(path.to_owned(), value.to_owned());
         let mut parts: Vec<&str> = path.split('.').collect();
         let Some(first) = parts.first().copied() else {
             return;
@@ -245,11 +202,23 @@ impl Layers {
             whole = Value::Object(Map::from_iter([(last.to_owned(), whole)]));
         }
         merge(&mut self.tree, first, whole);
-        let below = (format!("{path}."), format!("{path}["));
-        self.origins
-            .retain(|known, _| !known.starts_with(&below.0) && !known.starts_with(&below.1));
-        self.origins.insert(path.to_owned(), origin);
-        self.raw.insert(path.to_owned(), value.to_owned());
+    }
+
+    fn remember_all(&mut self, path: &str, value: &Value, origin: &Origin) {
+        self.origins.insert(path.to_owned(), origin.clone());
+        match value {
+            Value::Object(map) => {
+                for (key, value) in map {
+                    self.remember_all(&join(path, key), value, origin);
+                }
+            }
+            Value::Array(items) => {
+                for (index, value) in items.iter().enumerate() {
+                    self.remember_all(&format!("{path}[{index}]"), value, origin);
+                }
+            }
+            _ => {}
+        }
     }
 
     fn problem(&mut self, path: &str, value: Option<String>, what: &str, fix: &str) {
@@ -262,8 +231,13 @@ impl Layers {
         });
     }
 
-    /// Where the value at `path` was set: itself, or the nearest table around it; the default when nowhere.
+    /// Where the value at `path` was set.
     pub fn origin(&self, path: &str) -> Origin {
+        self.origins.get(path).cloned().unwrap_or(Origin::Default)
+    }
+
+    /// Where to look for a problem at `path`: where it was set, or else the nearest table around it.
+    pub(super) fn place(&self, path: &str) -> Origin {
         let mut path = path;
         loop {
             if let Some(origin) = self.origins.get(path) {
@@ -276,26 +250,18 @@ impl Layers {
         }
     }
 
-    /// Problems of the sources themselves, and of top-level tables that no process reads.
-    pub fn problems(&self) -> Problems {
+    /// Problems of the sources themselves, and of top-level tables that no process reads: neither `own` nor one of
+    /// [`SECTIONS`].
+    pub fn problems(&self, own: &[&str]) -> Problems {
         let mut problems = self.problems.clone();
-        for key in self
-            .tree
-            .keys()
-            .filter(|key| !SECTIONS.contains(&key.as_str()))
-        {
+        let known = |key: &str| SECTIONS.contains(&key) || own.contains(&key);
+        for key in self.tree.keys().filter(|key| !known(key)) {
             let fix = super::typed::nearest(key, SECTIONS).map_or_else(
                 || format!("tables are {}", SECTIONS.join(", ")),
                 |near| format!("did you mean [{near}]?"),
             );
             let origin = Some(self.origin(key).to_string());
-            problems.push(Problem {
-                path: key.clone(),
-                value: None,
-                origin,
-                what: "is not a known table".into(),
-                fix,
-            });
+            problems.push(Problem { path: key.clone(), value: None, origin, what: "is not a known table".into(), fix });
         }
         problems
     }
@@ -316,11 +282,7 @@ pub(super) fn merge(tree: &mut Map<String, Value>, key: &str, value: Value) {
 }
 
 fn line_of(text: &str, at: usize) -> usize {
-    text.as_bytes()[..at.min(text.len())]
-        .iter()
-        .filter(|byte| **byte == b'\n')
-        .count()
-        + 1
+    text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
 fn json(value: &DeValue<'_>) -> Value {
@@ -328,18 +290,12 @@ fn json(value: &DeValue<'_>) -> Value {
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix())
             .map_or_else(|_| Value::String(integer.as_str().to_owned()), Value::from),
-        DeValue::Float(float) => float
-            .as_str()
-            .parse::<f64>()
-            .map_or(Value::Null, Value::from),
+        DeValue::Float(float) => float.as_str().parse::<f64>().map_or(Value::Null, Value::from),
         DeValue::Boolean(boolean) => Value::Bool(*boolean),
         DeValue::Datetime(datetime) => Value::String(datetime.to_string()),
         DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
-        DeValue::Table(table) => Value::Object(
-            table
-                .iter()
-                .map(|(key, value)| (key.get_ref().to_string(), json(value.get_ref())))
-                .collect(),
-        ),
+        DeValue::Table(table) => {
+            Value::Object(table.iter().map(|(key, value)| (key.get_ref().to_string(), json(value.get_ref()))).collect())
+        }
     }
 }

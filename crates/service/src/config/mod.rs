@@ -31,15 +31,7 @@ use serde::de::DeserializeOwned;
 /// A configuration: give it `#[serde(default, deny_unknown_fields)]` (on every nested struct too), a doc comment on each
 /// field (it becomes the reference), no `flatten`, no internally tagged enums (they lose the path of an error).
 pub trait ConfigFile:
-    Default
-    + Clone
-    + std::fmt::Debug
-    + Serialize
-    + DeserializeOwned
-    + JsonSchema
-    + Send
-    + Sync
-    + 'static
+    Default + Clone + std::fmt::Debug + Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static
 {
     /// Adds everything that is wrong with the values: ranges, contradictions. Called on a well-typed value; nested
     /// configurations are checked by `problems.within("field", |problems| self.field.check(problems))`.

@@ -56,9 +56,7 @@ fn inside(text: &mut String, layers: &Layers, path: &str, map: &Map<String, Valu
 }
 
 fn tables(value: &Value) -> bool {
-    value
-        .as_array()
-        .is_some_and(|items| !items.is_empty() && items.iter().all(Value::is_object))
+    value.as_array().is_some_and(|items| !items.is_empty() && items.iter().all(Value::is_object))
 }
 
 fn line(text: &mut String, layers: &Layers, path: &str, key: &str, value: &Value) {
@@ -72,15 +70,10 @@ fn line(text: &mut String, layers: &Layers, path: &str, key: &str, value: &Value
 fn inline(value: &Value) -> String {
     match value {
         Value::Null => "\"\"".to_owned(),
-        Value::Array(items) => format!(
-            "[{}]",
-            items.iter().map(inline).collect::<Vec<_>>().join(", ")
-        ),
+        Value::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),
         Value::Object(map) => {
             let pairs = map.iter().filter(|(_, value)| !value.is_null());
-            let pairs: Vec<_> = pairs
-                .map(|(key, value)| format!("{} = {}", bare(key), inline(value)))
-                .collect();
+            let pairs: Vec<_> = pairs.map(|(key, value)| format!("{} = {}", bare(key), inline(value))).collect();
             format!("{{ {} }}", pairs.join(", "))
         }
         Value::Number(number) => number.to_string(),

@@ -20,11 +20,7 @@ pub struct Problem {
 
 impl Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.path.is_empty() {
-            "(whole file)"
-        } else {
-            &self.path
-        })?;
+        f.write_str(if self.path.is_empty() { "(whole file)" } else { &self.path })?;
         if let Some(value) = &self.value {
             write!(f, " = {value}")?;
         }
@@ -53,41 +49,18 @@ impl Problems {
     }
 
     /// Adds a problem with the value of `key` (relative to here). `what` says what is wrong, `fix` what to write instead.
-    pub fn add(
-        &mut self,
-        key: &str,
-        value: impl Display,
-        what: impl Into<String>,
-        fix: impl Into<String>,
-    ) {
+    pub fn add(&mut self, key: &str, value: impl Display, what: impl Into<String>, fix: impl Into<String>) {
         let value = Some(value.to_string());
-        self.push(Problem {
-            path: self.path(key),
-            value,
-            origin: None,
-            what: what.into(),
-            fix: fix.into(),
-        });
+        self.push(Problem { path: self.path(key), value, origin: None, what: what.into(), fix: fix.into() });
     }
 
     /// Adds a problem whose value must not be shown, or has none.
     pub fn add_hidden(&mut self, key: &str, what: impl Into<String>, fix: impl Into<String>) {
-        self.push(Problem {
-            path: self.path(key),
-            value: None,
-            origin: None,
-            what: what.into(),
-            fix: fix.into(),
-        });
+        self.push(Problem { path: self.path(key), value: None, origin: None, what: what.into(), fix: fix.into() });
     }
 
     /// Adds a problem when `value` is outside `range`.
-    pub fn range<T: PartialOrd + Display>(
-        &mut self,
-        key: &str,
-        value: T,
-        range: RangeInclusive<T>,
-    ) {
+    pub fn range<T: PartialOrd + Display>(&mut self, key: &str, value: T, range: RangeInclusive<T>) {
         if !range.contains(&value) {
             let fix = format!("use {} to {}", range.start(), range.end());
             self.add(key, value, "is out of range", fix);
@@ -127,11 +100,7 @@ impl Problems {
 
     /// `value` when nothing is wrong, else the problems.
     pub fn or<T>(self, value: T) -> Result<T, Problems> {
-        if self.is_empty() {
-            Ok(value)
-        } else {
-            Err(self)
-        }
+        if self.is_empty() { Ok(value) } else { Err(self) }
     }
 
     pub(super) fn push(&mut self, problem: Problem) {
@@ -143,11 +112,7 @@ impl Problems {
     pub fn extend(&mut self, key: &str, other: Problems) {
         for mut problem in other.list {
             problem.path = join(&self.path(key), &problem.path);
-            if !self
-                .list
-                .iter()
-                .any(|known| covers(&known.path, &problem.path))
-            {
+            if !self.list.iter().any(|known| covers(&known.path, &problem.path)) {
                 self.list.push(problem);
             }
         }
@@ -171,19 +136,13 @@ pub(super) fn join(prefix: &str, key: &str) -> String {
 }
 
 fn covers(outer: &str, inner: &str) -> bool {
-    inner
-        .strip_prefix(outer)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 impl Display for Problems {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let count = self.list.len();
-        write!(
-            f,
-            "{count} problem{} in the configuration",
-            if count == 1 { "" } else { "s" }
-        )?;
+        write!(f, "{count} problem{} in the configuration", if count == 1 { "" } else { "s" })?;
         for problem in &self.list {
             write!(f, "\n  {problem}")?;
         }
@@ -201,9 +160,7 @@ mod tests {
     fn problems_name_the_whole_path_the_value_and_the_fix() {
         let mut problems = Problems::new();
         problems.within("collector", |problems| {
-            problems.within("sources[1]", |problems| {
-                problems.range("port", 0, 1..=65_535)
-            });
+            problems.within("sources[1]", |problems| problems.range("port", 0, 1..=65_535));
         });
         let told = problems.to_string();
         assert_eq!(

@@ -10,10 +10,8 @@ use super::problem::join;
 
 /// The JSON Schema (2020-12) of the sections of one process: `[("process", …), ("collector", …)]` become one object.
 pub fn schema(title: &str, sections: &[(&str, Value)]) -> Value {
-    let properties: Map<String, Value> = sections
-        .iter()
-        .map(|(name, schema)| ((*name).to_owned(), schema.clone()))
-        .collect();
+    let properties: Map<String, Value> =
+        sections.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
     serde_json::json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,
@@ -28,10 +26,7 @@ pub fn schema_of<T: ConfigFile>() -> Value {
         settings.inline_subschemas = true;
         settings.meta_schema = None;
     });
-    settings
-        .into_generator()
-        .into_root_schema_for::<T>()
-        .to_value()
+    settings.into_generator().into_root_schema_for::<T>().to_value()
 }
 
 /// The reference page of one section: each key with its type, default and meaning. `path`: where it sits in the tree.
@@ -44,11 +39,7 @@ pub fn reference<T: ConfigFile>(path: &str) -> String {
 }
 
 fn section(page: &mut String, path: &str, schema: &Value, defaults: Option<&Value>) {
-    let title = if path.is_empty() {
-        "top level".to_owned()
-    } else {
-        format!("[{path}]")
-    };
+    let title = if path.is_empty() { "top level".to_owned() } else { format!("[{path}]") };
     let _ = writeln!(page, "## `{title}`\n");
     if let Some(about) = schema.get("description").and_then(Value::as_str) {
         let _ = writeln!(page, "{}\n", about.trim());
@@ -56,32 +47,15 @@ fn section(page: &mut String, path: &str, schema: &Value, defaults: Option<&Valu
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
         return;
     };
-    let _ = writeln!(
-        page,
-        "| key | type | default | meaning |\n|---|---|---|---|"
-    );
+    let _ = writeln!(page, "| key | type | default | meaning |\n|---|---|---|---|");
     let mut below = Vec::new();
     for (key, property) in properties {
-        let default = defaults
-            .and_then(|defaults| defaults.get(key))
-            .or_else(|| property.get("default"));
-        let about = property
-            .get("description")
-            .and_then(Value::as_str)
-            .unwrap_or("");
-        let _ = writeln!(
-            page,
-            "| `{key}` | {} | {} | {} |",
-            kind(property),
-            default_text(default),
-            cell(about)
-        );
+        let default = defaults.and_then(|defaults| defaults.get(key)).or_else(|| property.get("default"));
+        let about = property.get("description").and_then(Value::as_str).unwrap_or("");
+        let _ = writeln!(page, "| `{key}` | {} | {} | {} |", kind(property), default_text(default), cell(about));
         if property.get("properties").is_some() {
             below.push((join(path, key), property, default));
-        } else if let Some(items) = property
-            .get("items")
-            .filter(|items| items.get("properties").is_some())
-        {
+        } else if let Some(items) = property.get("items").filter(|items| items.get("properties").is_some()) {
             below.push((format!("{}[]", join(path, key)), items, None));
         }
     }
@@ -99,16 +73,8 @@ fn kind(schema: &Value) -> String {
             .collect::<Vec<_>>()
             .join(" or ");
     }
-    if let Some(choices) = schema
-        .get("oneOf")
-        .or_else(|| schema.get("anyOf"))
-        .and_then(Value::as_array)
-    {
-        let kinds: Vec<_> = choices
-            .iter()
-            .map(kind)
-            .filter(|kind| kind != "null")
-            .collect();
+    if let Some(choices) = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array) {
+        let kinds: Vec<_> = choices.iter().map(kind).filter(|kind| kind != "null").collect();
         return kinds.join(" or ");
     }
     if let Some(constant) = schema.get("const") {
@@ -124,11 +90,7 @@ fn kind(schema: &Value) -> String {
     match schema.get("type") {
         Some(Value::String(kind)) => format!("{kind}{bounds}"),
         Some(Value::Array(kinds)) => {
-            let kinds: Vec<_> = kinds
-                .iter()
-                .filter_map(Value::as_str)
-                .filter(|kind| *kind != "null")
-                .collect();
+            let kinds: Vec<_> = kinds.iter().filter_map(Value::as_str).filter(|kind| *kind != "null").collect();
             format!("{}{bounds}", kinds.join(" or "))
         }
         _ => "any".to_owned(),
@@ -148,8 +110,5 @@ fn default_text(default: Option<&Value>) -> String {
 }
 
 fn cell(text: &str) -> String {
-    text.split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .replace('|', "\\|")
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }

@@ -58,21 +58,13 @@ impl Secret {
     ///
     /// # Errors
     /// When the reference leads nowhere.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place where a secret is read from the environment"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where a secret is read from the environment")]
     pub fn read(&self) -> Result<String, SecretError> {
         match &self.0 {
             Reference::Plain(value) => Ok(value.clone()),
-            Reference::Env(name) => {
-                std::env::var(name).map_err(|_| SecretError::Env { name: name.clone() })
-            }
+            Reference::Env(name) => std::env::var(name).map_err(|_| SecretError::Env { name: name.clone() }),
             Reference::File(path) => {
-                let wrong = |source| SecretError::File {
-                    path: path.clone(),
-                    source,
-                };
+                let wrong = |source| SecretError::File { path: path.clone(), source };
                 if std::fs::metadata(path).map_err(wrong)?.len() > FILE_MAX {
                     return Err(SecretError::Long { path: path.clone() });
                 }
@@ -105,7 +97,8 @@ impl Secret {
 }
 
 /// The message of a refused secret; the loader knows by it that the value must not be shown.
-pub(super) const RULE: &str = "a secret must be a reference: write \"env:NAME\" or \"file:PATH\" (or \"plain:VALUE\" to accept it in the file)";
+pub(super) const RULE: &str =
+    "a secret must be a reference: write \"env:NAME\" or \"file:PATH\" (or \"plain:VALUE\" to accept it in the file)";
 pub(super) const HIDDEN: &str = "plain:***";
 
 thread_local! {
@@ -133,9 +126,7 @@ impl fmt::Debug for Secret {
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
-            Reference::Plain(value) if REVEALING.get() => {
-                serializer.collect_str(&format_args!("plain:{value}"))
-            }
+            Reference::Plain(value) if REVEALING.get() => serializer.collect_str(&format_args!("plain:{value}")),
             _ => serializer.serialize_str(&self.shown()),
         }
     }
@@ -145,11 +136,7 @@ impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // By way of a value: serde's own message would repeat a number or a boolean that may be the secret.
         let value = serde_json::Value::deserialize(deserializer)?;
-        value
-            .as_str()
-            .ok_or(RULE)
-            .and_then(Secret::parse)
-            .map_err(serde::de::Error::custom)
+        value.as_str().ok_or(RULE).and_then(Secret::parse).map_err(serde::de::Error::custom)
     }
 }
 
@@ -176,13 +163,8 @@ mod tests {
 
     #[test]
     fn a_literal_is_refused_and_not_repeated() {
-        let error = serde_json::from_str::<Secret>("\"hunter2\"")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("env:NAME") && !error.contains("hunter2"),
-            "{error}"
-        );
+        let error = serde_json::from_str::<Secret>("\"hunter2\"").unwrap_err().to_string();
+        assert!(error.contains("env:NAME") && !error.contains("hunter2"), "{error}");
     }
 
     #[test]
@@ -191,10 +173,7 @@ mod tests {
         assert_eq!(secret.read().unwrap(), "hunter2");
         assert_eq!(format!("{secret:?}"), "Secret(plain:***)");
         assert_eq!(serde_json::to_string(&secret).unwrap(), "\"plain:***\"");
-        assert_eq!(
-            revealing(|| serde_json::to_string(&secret).unwrap()),
-            "\"plain:hunter2\""
-        );
+        assert_eq!(revealing(|| serde_json::to_string(&secret).unwrap()), "\"plain:hunter2\"");
     }
 
     #[test]
@@ -202,23 +181,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         std::fs::write(&path, "s3cret\r\n").unwrap();
-        assert_eq!(
-            Secret::parse(&format!("file:{}", path.display()))
-                .unwrap()
-                .read()
-                .unwrap(),
-            "s3cret"
-        );
-        let error = Secret::parse("file:/nowhere/at/all")
-            .unwrap()
-            .read()
-            .unwrap_err();
+        assert_eq!(Secret::parse(&format!("file:{}", path.display())).unwrap().read().unwrap(), "s3cret");
+        let error = Secret::parse("file:/nowhere/at/all").unwrap().read().unwrap_err();
         assert!(error.to_string().contains("/nowhere/at/all"));
-        assert!(
-            Secret::parse("env:TIDEGATE_NO_SUCH_SECRET")
-                .unwrap()
-                .read()
-                .is_err()
-        );
+        assert!(Secret::parse("env:TIDEGATE_NO_SUCH_SECRET").unwrap().read().is_err());
     }
 }

@@ -40,10 +40,7 @@ impl Layers {
         let mut loaded = load::<T>(self, "", Some(&Value::Object(self.tree.clone())));
         let mut problems = self.problems.clone();
         problems.extend("", std::mem::take(&mut loaded.problems));
-        Loaded {
-            config: loaded.config,
-            problems,
-        }
+        Loaded { config: loaded.config, problems }
     }
 
     /// The table at the dotted `path` as one type; an absent one is all defaults.
@@ -76,12 +73,7 @@ fn load<T: ConfigFile>(layers: &Layers, prefix: &str, set: Option<&Value>) -> Lo
         }
         (_, None) => {}
         (tree, Some(other)) if tree.is_object() => {
-            problems.add(
-                "",
-                shown(other),
-                "is not a table",
-                format!("write [{prefix}]"),
-            );
+            problems.add("", shown(other), "is not a table", format!("write [{prefix}]"));
         }
         (tree, Some(other)) => *tree = other.clone(),
     }
@@ -92,29 +84,16 @@ fn load<T: ConfigFile>(layers: &Layers, prefix: &str, set: Option<&Value>) -> Lo
     let mut placed = Problems::new();
     placed.extend(prefix, problems);
     for problem in placed.iter_mut() {
-        let origin = layers.origin(&problem.path);
+        let origin = layers.place(&problem.path);
         // A default that breaks a rule is told as such only when its own key was never set: that is a contradiction with
         // another key, and saying "default" helps to see it.
         problem.origin = Some(origin.to_string());
     }
-    Loaded {
-        config,
-        problems: placed,
-    }
+    Loaded { config, problems: placed }
 }
 
 /// What a missing value is stood in for, in turn, so that the search for more problems can go on behind it.
-const STAND_INS: [&str; 9] = [
-    "\"\"",
-    "1",
-    "true",
-    "[]",
-    "{}",
-    "\"1s\"",
-    "\"1KiB\"",
-    "\"env:X\"",
-    "\"127.0.0.1:1\"",
-];
+const STAND_INS: [&str; 9] = ["\"\"", "1", "true", "[]", "{}", "\"1s\"", "\"1KiB\"", "\"env:X\"", "\"127.0.0.1:1\""];
 
 /// The tree under repair.
 struct Repair<'a> {
@@ -135,13 +114,7 @@ fn repair<T: ConfigFile>(
     problems: &mut Problems,
 ) -> T {
     let (stand_ins, removed) = (BTreeMap::new(), BTreeMap::new());
-    let mut repair = Repair {
-        tree: tree.take(),
-        defaults,
-        problems,
-        stand_ins,
-        removed,
-    };
+    let mut repair = Repair { tree: tree.take(), defaults, problems, stand_ins, removed };
     for _ in 0..ROUNDS_MAX {
         let error = match serde_path_to_error::deserialize::<_, T>(repair.tree.clone()) {
             Ok(config) => return config,
@@ -166,18 +139,17 @@ impl Repair<'_> {
     fn round(&mut self, path: &str, place: &str, message: &str) -> bool {
         if let Some(tried) = self.stand_ins.get_mut(place) {
             *tried += 1;
-            let next = STAND_INS
-                .get(*tried)
-                .and_then(|text| serde_json::from_str(text).ok());
-            return match next {
+            let choice = message.starts_with("unknown variant").then(|| message.split('`').nth(3)).flatten();
+            let next = choice
+                .map(Value::from)
+                .or_else(|| STAND_INS.get(*tried).and_then(|text| serde_json::from_str(text).ok()));
+            return match next.filter(|_| *tried < 2 * STAND_INS.len()) {
                 Some(value) => set(&mut self.tree, place, value),
                 None => self.drop_around(place),
             };
         }
         let mut problem = explain(&self.tree, path, message);
-        let missing = message
-            .starts_with("missing field")
-            .then(|| problem.path.clone());
+        let missing = message.starts_with("missing field").then(|| problem.path.clone());
         problem.path = self.original(&problem.path);
         self.problems.push(problem);
         if let Some(missing) = missing {
@@ -204,11 +176,7 @@ impl Repair<'_> {
         match at_mut(&mut self.tree, parent) {
             Some(Value::Object(map)) => map.remove(last.trim_start_matches('.')).is_some(),
             Some(Value::Array(items)) => {
-                let Some(index) = last
-                    .trim_matches(['[', ']'])
-                    .parse()
-                    .ok()
-                    .filter(|index| *index < items.len())
+                let Some(index) = last.trim_matches(['[', ']']).parse().ok().filter(|index| *index < items.len())
                 else {
                     return false;
                 };
@@ -232,10 +200,7 @@ impl Repair<'_> {
             match step {
                 Step::Key(key) => written = join(&written, key),
                 Step::Index(index) => {
-                    let index = self
-                        .removed
-                        .get(&written)
-                        .map_or(index, |removed| written_index(removed, index));
+                    let index = self.removed.get(&written).map_or(index, |removed| written_index(removed, index));
                     written = format!("{written}[{index}]");
                 }
             }
@@ -246,10 +211,7 @@ impl Repair<'_> {
 
 /// The index, among all items, of item `index` of those that are left.
 fn written_index(removed: &[usize], index: usize) -> usize {
-    removed.iter().fold(
-        index,
-        |index, gone| if *gone <= index { index + 1 } else { index },
-    )
+    removed.iter().fold(index, |index, gone| if *gone <= index { index + 1 } else { index })
 }
 
 /// A value from the environment or a flag that was read as a number or a boolean may have been meant as text.
@@ -258,10 +220,7 @@ fn as_text(layers: &Layers, prefix: &str, tree: &mut Value, path: &str) -> bool 
     let Some(raw) = layers.raw.get(&full) else {
         return false;
     };
-    if !matches!(
-        layers.origins.get(&full),
-        Some(Origin::Environment(_) | Origin::Flag)
-    ) {
+    if !matches!(layers.origins.get(&full), Some(Origin::Environment(_) | Origin::Flag)) {
         return false;
     }
     match at(tree, path) {
@@ -278,19 +237,11 @@ fn explain(tree: &Value, path: &str, message: &str) -> Problem {
         what,
         fix,
     };
-    let value = || {
-        at(tree, path)
-            .filter(|value| !value.is_object() && !value.is_array())
-            .map(shown)
-    };
+    let value = || at(tree, path).filter(|value| !value.is_object() && !value.is_array()).map(shown);
     if let Some(rest) = message.strip_prefix("unknown field `") {
         let (name, known) = rest.split_once('`').unwrap_or((rest, ""));
         let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
-        let path = if path.rsplit('.').next() == Some(name) {
-            path.to_owned()
-        } else {
-            join(path, name)
-        };
+        let path = if path.rsplit('.').next() == Some(name) { path.to_owned() } else { join(path, name) };
         let fix = match nearest(name, known.iter().copied()) {
             Some(near) => format!("did you mean {near}?"),
             None if known.is_empty() => "remove it: this table has no keys".to_owned(),
@@ -301,12 +252,7 @@ fn explain(tree: &Value, path: &str, message: &str) -> Problem {
     }
     if let Some(rest) = message.strip_prefix("missing field `") {
         let name = rest.trim_end_matches('`');
-        return problem(
-            join(path, name),
-            None,
-            "is missing".to_owned(),
-            "add it".to_owned(),
-        );
+        return problem(join(path, name), None, "is missing".to_owned(), "add it".to_owned());
     }
     if message.contains(secret::RULE) {
         return problem(path.to_owned(), None, message.to_owned(), String::new());
@@ -324,9 +270,7 @@ fn explain(tree: &Value, path: &str, message: &str) -> Problem {
     // serde says "invalid type: X, expected Y": the second half is the fix.
     let (what, fix) = message
         .split_once(", expected ")
-        .map_or((message, String::new()), |(what, want)| {
-            (what, format!("use {want}"))
-        });
+        .map_or((message, String::new()), |(what, want)| (what, format!("use {want}")));
     problem(path.to_owned(), value(), what.to_owned(), fix)
 }
 
@@ -344,10 +288,7 @@ fn shown(value: &Value) -> String {
 
 /// The known word that `word` most likely meant.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let best = known
-        .into_iter()
-        .map(|candidate| (distance(word, candidate), candidate))
-        .min()?;
+    let best = known.into_iter().map(|candidate| (distance(word, candidate), candidate)).min()?;
     (best.0 <= 1 + word.chars().count() / 4).then_some(best.1)
 }
 
@@ -374,40 +315,28 @@ enum Step<'a> {
 fn steps(path: &str) -> Vec<Step<'_>> {
     let mut steps = Vec::new();
     for part in path.split('.').filter(|part| !part.is_empty()) {
-        let (key, indexes) = part
-            .split_once('[')
-            .map_or((part, ""), |(key, rest)| (key, rest));
+        let (key, indexes) = part.split_once('[').map_or((part, ""), |(key, rest)| (key, rest));
         if !key.is_empty() {
             steps.push(Step::Key(key));
         }
-        let numbers = indexes
-            .split(['[', ']'])
-            .filter(|number| !number.is_empty());
-        steps.extend(
-            numbers
-                .filter_map(|number| number.parse().ok())
-                .map(Step::Index),
-        );
+        let numbers = indexes.split(['[', ']']).filter(|number| !number.is_empty());
+        steps.extend(numbers.filter_map(|number| number.parse().ok()).map(Step::Index));
     }
     steps
 }
 
 fn at<'a>(tree: &'a Value, path: &str) -> Option<&'a Value> {
-    steps(path)
-        .into_iter()
-        .try_fold(tree, |value, step| match step {
-            Step::Key(key) => value.get(key),
-            Step::Index(index) => value.get(index),
-        })
+    steps(path).into_iter().try_fold(tree, |value, step| match step {
+        Step::Key(key) => value.get(key),
+        Step::Index(index) => value.get(index),
+    })
 }
 
 fn at_mut<'a>(tree: &'a mut Value, path: &str) -> Option<&'a mut Value> {
-    steps(path)
-        .into_iter()
-        .try_fold(tree, |value, step| match step {
-            Step::Key(key) => value.get_mut(key),
-            Step::Index(index) => value.get_mut(index),
-        })
+    steps(path).into_iter().try_fold(tree, |value, step| match step {
+        Step::Key(key) => value.get_mut(key),
+        Step::Index(index) => value.get_mut(index),
+    })
 }
 
 /// `path`, cut back to what is in the tree.
@@ -428,12 +357,201 @@ fn set(tree: &mut Value, path: &str, value: Value) -> bool {
 }
 
 fn insert(tree: &mut Value, path: &str, value: Value) -> bool {
-    let (parent, key) = path
-        .rfind('.')
-        .map_or(("", path), |end| (&path[..end], &path[end + 1..]));
+    let (parent, key) = path.rfind('.').map_or(("", path), |end| (&path[..end], &path[end + 1..]));
     let Some(Value::Object(map)) = at_mut(tree, parent) else {
         return false;
     };
     map.insert(key.to_owned(), value);
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::net::SocketAddr;
+
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
+
+    use super::super::{Millis, Secret, Sources};
+    use super::*;
+
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    struct Config {
+        /// Where.
+        journal: Journal,
+        /// Who.
+        sources: Vec<Source>,
+        /// A word.
+        title: String,
+        /// A secret.
+        key: Option<Secret>,
+        /// By name.
+        limits: BTreeMap<String, u32>,
+    }
+
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    struct Journal {
+        path: String,
+        flush: Millis,
+        batch: u32,
+    }
+
+    impl Default for Journal {
+        fn default() -> Self {
+            Journal { path: "data".into(), flush: Millis::new(5), batch: 1_000 }
+        }
+    }
+
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Source {
+        name: String,
+        kind: Kind,
+        #[schemars(with = "String")]
+        at: SocketAddr,
+        every: Millis,
+    }
+
+    #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "snake_case")]
+    enum Kind {
+        Asterisk,
+        QueueLog,
+    }
+
+    impl ConfigFile for Config {
+        fn check(&self, problems: &mut Problems) {
+            problems.within("journal", |problems| {
+                problems.range("batch", self.journal.batch, 1..=10_000);
+                problems.not_empty("path", &self.journal.path);
+            });
+            for (index, source) in self.sources.iter().enumerate() {
+                problems.within(&format!("sources[{index}]"), |problems| problems.not_empty("name", &source.name));
+            }
+        }
+    }
+
+    fn told(text: &str) -> Vec<String> {
+        let loaded = Layers::of_text("t.toml", text).section::<Config>("collector");
+        loaded.problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once_with_its_path_line_value_and_fix() {
+        let told = told(
+            r#"
+            [collector]
+            titel = "misspelt"
+            key = "hunter2"
+            limits = { a = 1, b = "many", c = -1 }
+            [collector.journal]
+            path = ""
+            flush = "5 parsecs"
+            batch = 0
+            [[collector.sources]]
+            name = "no kind, no address"
+            every = "1s"
+            [[collector.sources]]
+            name = "bad kind"
+            kind = "nortel"
+            at = "somewhere"
+            every = 7
+            "#,
+        );
+        let expected = [
+            "collector.titel (t.toml:3): unknown key; did you mean title?",
+            "collector.key (t.toml:4): a secret must be a reference",
+            "collector.limits.b = \"many\" (t.toml:5): invalid type: string \"many\"; use u32",
+            "collector.limits.c = -1 (t.toml:5): invalid value: integer `-1`; use u32",
+            "collector.journal.flush = \"5 parsecs\" (t.toml:8): \"5 parsecs\" is not a duration",
+            "collector.sources[0].kind (t.toml:10): is missing; add it",
+            "collector.sources[0].at (t.toml:10): is missing; add it",
+            "collector.sources[1].kind = \"nortel\" (t.toml:15): is not one of the choices; use asterisk, queue_log",
+            "collector.sources[1].at = \"somewhere\" (t.toml:16):",
+            "collector.sources[1].every = 7 (t.toml:17): invalid type: integer `7`",
+            "collector.journal.batch = 0 (t.toml:9): is out of range; use 1 to 10000",
+            "collector.journal.path = \"\" (t.toml:7): is empty",
+        ];
+        for line in expected {
+            assert!(told.iter().any(|problem| problem.starts_with(line)), "{line}\nis not among\n{}", told.join("\n"));
+        }
+        assert_eq!(told.len(), expected.len(), "{}", told.join("\n"));
+        assert!(!told.join("\n").contains("hunter2"), "a secret is not repeated");
+    }
+
+    #[test]
+    fn an_item_taken_out_does_not_shift_the_index_of_the_next() {
+        let told = told(
+            "[[collector.sources]]\nwhat = 1\n[[collector.sources]]\nname = 2\nkind = \"asterisk\"\nat = \"127.0.0.1:1\"\nevery = \"1s\"\n",
+        );
+        assert!(told.iter().any(|problem| problem.starts_with("collector.sources[0].what")), "{told:?}");
+        assert!(told.iter().any(|problem| problem.starts_with("collector.sources[1].name = 2 (t.toml:4)")), "{told:?}");
+        assert!(!told.iter().any(|problem| problem.starts_with("collector.sources[0].name = 2")), "{told:?}");
+    }
+
+    #[test]
+    fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("t.toml");
+        std::fs::write(&file, "[collector]\ntitle = \"file\"\n[collector.journal]\npath = \"file\"\nbatch = 7\n")
+            .unwrap();
+        let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let env = vec![
+            variable("TIDEGATE_COLLECTOR__JOURNAL__PATH", "environment"),
+            variable("TIDEGATE_COLLECTOR__TITLE", "0042"),
+            variable("TIDEGATE_SHARED", "not a key"),
+            variable("PATH", "/bin"),
+        ];
+        let set = vec!["collector.journal.batch=9".to_owned()];
+        let layers = Layers::read(&Sources { file: Some(file), env, set });
+        let config = layers.section::<Config>("collector").accept().unwrap();
+        assert!(layers.problems(&[]).is_empty(), "{}", layers.problems(&[]));
+        assert_eq!(config.journal, Journal { path: "environment".into(), batch: 9, ..Journal::default() });
+        assert_eq!(config.title, "0042", "a number where text is wanted is text");
+        let origin = |path: &str| layers.origin(path).to_string();
+        assert_eq!(origin("collector.journal.path"), "environment TIDEGATE_COLLECTOR__JOURNAL__PATH");
+        assert_eq!(
+            (origin("collector.journal.batch").as_str(), origin("process.drain").as_str()),
+            ("--set", "default")
+        );
+    }
+
+    #[test]
+    fn what_is_not_toml_and_what_nobody_reads_is_told() {
+        let layers = Layers::of_text("t.toml", "[colector]\nx = \n[collector]\ntitle = \"fine\"\n");
+        let told = layers.problems(&[]).to_string();
+        assert!(told.contains("t.toml:2") && told.contains("is not TOML"), "{told}");
+        assert!(told.contains("did you mean [collector]?"), "{told}");
+        let layers = Layers::read(&Sources { file: Some("/nowhere/t.toml".into()), ..Sources::default() });
+        assert!(layers.problems(&[]).to_string().contains("/nowhere/t.toml"));
+        let layers = Layers::of_text("t.toml", "collector = 7");
+        assert!(layers.section::<Config>("collector").problems.to_string().contains("write [collector]"));
+    }
+
+    #[test]
+    fn what_is_printed_shows_origins_and_hides_secrets() {
+        let text = "[collector]\nkey = \"plain:hunter2\"\ntitle = \"it's \\\"q\\\"\"\nlimits = { \"a b\" = 1 }\n[[collector.sources]]\nname = \"pbx\"\nkind = \"asterisk\"\nat = \"127.0.0.1:5038\"\nevery = \"1s\"\n";
+        let layers = Layers::of_text("t.toml", text);
+        let config = layers.section::<Config>("collector").accept().unwrap();
+        assert_eq!(config.key.as_ref().unwrap().read().unwrap(), "hunter2");
+        let printed = super::super::print(&layers, &[("collector", serde_json::to_value(&config).unwrap())]);
+        assert!(!printed.contains("hunter2") && printed.contains("key = \"plain:***\"  # t.toml:2"), "{printed}");
+        assert!(printed.contains("batch = 1000  # default"), "{printed}");
+        let again = Layers::of_text("p.toml", &printed).section::<Config>("collector").accept().unwrap();
+        assert_eq!(Config { key: None, ..again }, Config { key: None, ..config }, "{printed}");
+    }
+
+    #[test]
+    fn the_reference_names_each_key_with_its_default() {
+        let page = super::super::reference::<Config>("collector");
+        assert!(page.contains("## `[collector.journal]`"), "{page}");
+        assert!(page.contains("| `batch` | integer 0..") && page.contains("| `1000` |"), "{page}");
+        assert!(
+            page.contains("## `[collector.sources[]]`") && page.contains("`\"asterisk\"` or `\"queue_log\"`"),
+            "{page}"
+        );
+    }
 }

@@ -54,18 +54,13 @@ impl Display for Millis {
 impl FromStr for Millis {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = |why: String| {
-            format!(
-                "{text:?} is not a duration ({why}): write \"250ms\", \"30s\", \"5m\" or \"1h 30m\""
-            )
-        };
+        let bad =
+            |why: String| format!("{text:?} is not a duration ({why}): write \"250ms\", \"30s\", \"5m\" or \"1h 30m\"");
         let duration = humantime::parse_duration(text).map_err(|error| bad(error.to_string()))?;
         if duration.subsec_nanos() % 1_000_000 != 0 {
             return Err(bad("finer than a millisecond".to_owned()));
         }
-        u64::try_from(duration.as_millis())
-            .map(Millis)
-            .map_err(|_| bad("too long".to_owned()))
+        u64::try_from(duration.as_millis()).map(Millis).map_err(|_| bad("too long".to_owned()))
     }
 }
 
@@ -97,17 +92,9 @@ impl Size {
 
 impl Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [(&str, u64); 4] = [
-            ("TiB", 1 << 40),
-            ("GiB", 1 << 30),
-            ("MiB", 1 << 20),
-            ("KiB", 1 << 10),
-        ];
+        const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
         // Exact or not at all: what is printed must read back as the same value.
-        match UNITS
-            .iter()
-            .find(|(_, unit)| self.0 >= *unit && self.0 % unit == 0)
-        {
+        match UNITS.iter().find(|(_, unit)| self.0 >= *unit && self.0.is_multiple_of(*unit)) {
             Some((name, unit)) => write!(f, "{}{name}", self.0 / unit),
             None => write!(f, "{}B", self.0),
         }
@@ -118,11 +105,7 @@ impl FromStr for Size {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let size = text.parse::<bytesize::ByteSize>();
-        let bad = |why| {
-            format!(
-                "{text:?} is not a size ({why}): write \"512B\", \"64KiB\", \"64MiB\" or \"2GiB\""
-            )
-        };
+        let bad = |why| format!("{text:?} is not a size ({why}): write \"512B\", \"64KiB\", \"64MiB\" or \"2GiB\"");
         if !text.trim().ends_with(['B', 'b']) {
             return Err(bad("no unit".to_owned()));
         }
@@ -164,11 +147,7 @@ written_as_text!(
     "^[0-9]+ ?[a-zA-Z]+( ?[0-9]+ ?[a-zA-Z]+)*$",
     "a duration: \"250ms\", \"30s\", \"5m\", \"1h 30m\""
 );
-written_as_text!(
-    Size,
-    "^[0-9]+(\\.[0-9]+)? ?[kKMGTP]?i?[bB]$",
-    "a size: \"512B\", \"64KiB\", \"64MiB\", \"2GiB\""
-);
+written_as_text!(Size, "^[0-9]+(\\.[0-9]+)? ?[kKMGTP]?i?[bB]$", "a size: \"512B\", \"64KiB\", \"64MiB\", \"2GiB\"");
 
 #[cfg(test)]
 mod tests {
@@ -177,21 +156,12 @@ mod tests {
     #[test]
     fn what_is_printed_reads_back_as_the_same_value() {
         for millis in [0, 1, 250, 30_000, 5_400_000, 86_400_000 * 400 + 7] {
-            assert_eq!(
-                Millis::new(millis).to_string().parse(),
-                Ok(Millis::new(millis))
-            );
+            assert_eq!(Millis::new(millis).to_string().parse(), Ok(Millis::new(millis)));
         }
         for size in [0, 1, 512, 1_500, 1 << 10, 64 << 20, (3 << 30) + 1] {
             assert_eq!(Size::bytes(size).to_string().parse(), Ok(Size::bytes(size)));
         }
-        assert_eq!(
-            (
-                Millis::seconds(30).to_string(),
-                Size::mebibytes(64).to_string()
-            ),
-            ("30s".into(), "64MiB".into())
-        );
+        assert_eq!((Millis::seconds(30).to_string(), Size::mebibytes(64).to_string()), ("30s".into(), "64MiB".into()));
     }
 
     #[test]

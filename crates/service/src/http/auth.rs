@@ -26,9 +26,7 @@ const TOKEN_MAX: usize = 512;
 const SUBPROTOCOL: &str = "bearer.";
 
 /// What a caller may do; each role may do what those before it may.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Sees views and reports.
@@ -81,10 +79,7 @@ pub struct Auth {
 
 impl Default for Auth {
     fn default() -> Self {
-        Auth {
-            tokens: Vec::new(),
-            anonymous: Some(Role::Viewer),
-        }
+        Auth { tokens: Vec::new(), anonymous: Some(Role::Viewer) }
     }
 }
 
@@ -102,16 +97,8 @@ impl ConfigFile for Auth {
                         "take the line that `tidegate token new` prints",
                     );
                 }
-                if self.tokens[..index]
-                    .iter()
-                    .any(|other| other.name == token.name)
-                {
-                    problems.add(
-                        "name",
-                        &token.name,
-                        "is used twice",
-                        "give each token a name of its own",
-                    );
+                if self.tokens[..index].iter().any(|other| other.name == token.name) {
+                    problems.add("name", &token.name, "is used twice", "give each token a name of its own");
                 }
             });
         }
@@ -123,16 +110,9 @@ impl Auth {
     pub fn check_for(&self, listen: &super::Listen, problems: &mut Problems) {
         self.check(problems);
         if listen.is_open() && self.tokens.is_empty() && self.anonymous.is_none() {
-            problems.add_hidden(
-                "tokens",
-                "is empty, so that nobody may ask",
-                "add a token with `tidegate token new`",
-            );
+            problems.add_hidden("tokens", "is empty, so that nobody may ask", "add a token with `tidegate token new`");
         }
-        if let Some(role) = self
-            .anonymous
-            .filter(|role| listen.is_open() && *role > Role::Viewer)
-        {
+        if let Some(role) = self.anonymous.filter(|role| listen.is_open() && *role > Role::Viewer) {
             problems.add(
                 "anonymous",
                 role,
@@ -145,17 +125,10 @@ impl Auth {
     /// Ready to judge requests. Tokens whose hash cannot be read (refused by the check) never match.
     pub fn guard(&self) -> Guard {
         let known = |token: &Token| {
-            let principal = Principal {
-                name: token.name.clone(),
-                tenant: token.tenant.clone(),
-                role: token.role,
-            };
+            let principal = Principal { name: token.name.clone(), tenant: token.tenant.clone(), role: token.role };
             Some((token.hash()?, principal))
         };
-        Guard(Arc::new(Known {
-            tokens: self.tokens.iter().filter_map(known).collect(),
-            anonymous: self.anonymous,
-        }))
+        Guard(Arc::new(Known { tokens: self.tokens.iter().filter_map(known).collect(), anonymous: self.anonymous }))
     }
 }
 
@@ -185,15 +158,8 @@ impl Principal {
         if self.role >= role {
             return Ok(());
         }
-        let detail = format!(
-            "this needs the role {role}; {} has {}",
-            self.name, self.role
-        );
-        Err(if self.name == ANONYMOUS {
-            Problem::unauthenticated(detail)
-        } else {
-            Problem::forbidden(detail)
-        })
+        let detail = format!("this needs the role {role}; {} has {}", self.name, self.role);
+        Err(if self.name == ANONYMOUS { Problem::unauthenticated(detail) } else { Problem::forbidden(detail) })
     }
 
     /// May see this tenant.
@@ -209,9 +175,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Principal {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let principal = parts.extensions.get::<Principal>().cloned();
-        principal.ok_or_else(|| {
-            Problem::internal(&"a route that asks for a principal is not behind a guard")
-        })
+        principal.ok_or_else(|| Problem::internal(&"a route that asks for a principal is not behind a guard"))
     }
 }
 
@@ -236,15 +200,9 @@ impl Guard {
     /// 401 for an unknown token, or none where one is needed.
     pub fn judge(&self, headers: &HeaderMap) -> Result<Principal, Problem> {
         match presented(headers) {
-            Some(token) => self
-                .find(token)
-                .ok_or_else(|| Problem::unauthenticated("the token is not known here")),
+            Some(token) => self.find(token).ok_or_else(|| Problem::unauthenticated("the token is not known here")),
             None => match self.0.anonymous.filter(|_| asks_this_machine(headers)) {
-                Some(role) => Ok(Principal {
-                    name: ANONYMOUS.to_owned(),
-                    tenant: "*".to_owned(),
-                    role,
-                }),
+                Some(role) => Ok(Principal { name: ANONYMOUS.to_owned(), tenant: "*".to_owned(), role }),
                 None => Err(Problem::unauthenticated("send Authorization: Bearer TOKEN")),
             },
         }
@@ -265,12 +223,7 @@ impl Guard {
 
 impl std::fmt::Debug for Guard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Guard({} tokens, anonymous {:?})",
-            self.0.tokens.len(),
-            self.0.anonymous
-        )
+        write!(f, "Guard({} tokens, anonymous {:?})", self.0.tokens.len(), self.0.anonymous)
     }
 }
 
@@ -291,35 +244,19 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
         let value = value.to_str().unwrap_or("");
         let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
         // Another scheme is a wrong token, not no token.
-        return Some(if scheme.eq_ignore_ascii_case("bearer") {
-            token.trim()
-        } else {
-            ""
-        });
+        return Some(if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" });
     }
-    let protocols = headers
-        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    protocols
-        .flat_map(|value| value.split(','))
-        .find_map(|protocol| protocol.trim().strip_prefix(SUBPROTOCOL))
+    let protocols = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    protocols.flat_map(|value| value.split(',')).find_map(|protocol| protocol.trim().strip_prefix(SUBPROTOCOL))
 }
 
 /// The host asked for is an address or localhost. A page on the web can make its own name resolve to 127.0.0.1 (DNS
 /// rebinding); then the browser sends that name here, and being local is no longer a proof of anything.
 fn asks_this_machine(headers: &HeaderMap) -> bool {
-    let Some(host) = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-    else {
+    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else {
         return true;
     };
-    let name = if host.ends_with(']') {
-        host
-    } else {
-        host.rsplit_once(':').map_or(host, |(name, _)| name)
-    };
+    let name = if host.ends_with(']') { host } else { host.rsplit_once(':').map_or(host, |(name, _)| name) };
     let name = name.trim_matches(['[', ']']);
     name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok()
 }
@@ -330,9 +267,7 @@ fn asks_this_machine(headers: &HeaderMap) -> bool {
 /// When the operating system has no randomness to give.
 pub fn generate() -> (String, String) {
     let mut bytes = [0_u8; 32];
-    rand::rngs::OsRng
-        .try_fill_bytes(&mut bytes)
-        .expect("the operating system gives random numbers");
+    rand::rngs::OsRng.try_fill_bytes(&mut bytes).expect("the operating system gives random numbers");
     let token = format!("tg_{}", hex::encode(bytes));
     let hash = hash(&token);
     (token, hash)
@@ -349,52 +284,26 @@ mod tests {
 
     fn auth(role: Role, anonymous: Option<Role>) -> (Auth, String) {
         let (token, sha256) = generate();
-        let known = Token {
-            name: "board".into(),
-            sha256,
-            tenant: "acme".into(),
-            role,
-        };
-        (
-            Auth {
-                tokens: vec![known],
-                anonymous,
-            },
-            token,
-        )
+        let known = Token { name: "board".into(), sha256, tenant: "acme".into(), role };
+        (Auth { tokens: vec![known], anonymous }, token)
     }
 
     fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (name.clone(), value.parse().unwrap()))
-            .collect()
+        pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()
     }
 
     #[test]
     fn a_known_token_is_its_owner_and_any_other_is_refused() {
         let (auth, token) = auth(Role::Supervisor, Some(Role::Viewer));
         let guard = auth.guard();
-        let mine = guard
-            .judge(&headers(&[(
-                header::AUTHORIZATION,
-                &format!("Bearer {token}"),
-            )]))
-            .unwrap();
+        let mine = guard.judge(&headers(&[(header::AUTHORIZATION, &format!("Bearer {token}"))])).unwrap();
         assert_eq!((mine.name.as_str(), mine.role), ("board", Role::Supervisor));
         assert!(mine.sees("acme") && !mine.sees("other"));
         assert!(mine.require(Role::Viewer).is_ok());
         assert_eq!(mine.require(Role::Operator).unwrap_err().status, 403);
         for wrong in ["Bearer tg_0", "Basic dXNlcjpwYXNz", "Bearer ", ""] {
             // A wrong token is not the same as none: it never falls back to what anonymous callers may do.
-            assert_eq!(
-                guard
-                    .judge(&headers(&[(header::AUTHORIZATION, wrong)]))
-                    .unwrap_err()
-                    .status,
-                401,
-                "{wrong:?}"
-            );
+            assert_eq!(guard.judge(&headers(&[(header::AUTHORIZATION, wrong)])).unwrap_err().status, 401, "{wrong:?}");
         }
     }
 
@@ -402,9 +311,7 @@ mod tests {
     fn a_browser_shows_its_token_as_a_subprotocol() {
         let (auth, token) = auth(Role::Viewer, None);
         let offered = format!("tidegate.v1, bearer.{token}");
-        let judged = auth
-            .guard()
-            .judge(&headers(&[(header::SEC_WEBSOCKET_PROTOCOL, &offered)]));
+        let judged = auth.guard().judge(&headers(&[(header::SEC_WEBSOCKET_PROTOCOL, &offered)]));
         assert_eq!(judged.unwrap().name, "board");
     }
 
@@ -412,50 +319,24 @@ mod tests {
     fn anonymous_callers_are_let_in_only_by_address() {
         let guard = Auth::default().guard();
         for host in ["127.0.0.1:7400", "localhost:7400", "[::1]:7400", "[::1]"] {
-            assert_eq!(
-                guard.judge(&headers(&[(header::HOST, host)])).unwrap().role,
-                Role::Viewer,
-                "{host}"
-            );
+            assert_eq!(guard.judge(&headers(&[(header::HOST, host)])).unwrap().role, Role::Viewer, "{host}");
         }
-        assert!(
-            guard
-                .judge(&headers(&[(header::HOST, "evil.example:7400")]))
-                .is_err()
-        );
-        let none = Auth {
-            anonymous: None,
-            ..Auth::default()
-        }
-        .guard();
+        assert!(guard.judge(&headers(&[(header::HOST, "evil.example:7400")])).is_err());
+        let none = Auth { anonymous: None, ..Auth::default() }.guard();
         assert_eq!(none.judge(&HeaderMap::new()).unwrap_err().status, 401);
     }
 
     #[test]
     fn a_bad_hash_is_told_without_being_shown() {
-        let token = Token {
-            name: "x".into(),
-            sha256: "my-real-token".into(),
-            tenant: "*".into(),
-            role: Role::Admin,
-        };
-        let auth = Auth {
-            tokens: vec![token.clone(), token],
-            anonymous: None,
-        };
+        let token = Token { name: "x".into(), sha256: "my-real-token".into(), tenant: "*".into(), role: Role::Admin };
+        let auth = Auth { tokens: vec![token.clone(), token], anonymous: None };
         let mut problems = Problems::new();
         auth.check(&mut problems);
         let told = problems.to_string();
         assert!(
-            told.contains("tokens[0].sha256")
-                && told.contains("used twice")
-                && !told.contains("my-real-token"),
+            told.contains("tokens[0].sha256") && told.contains("used twice") && !told.contains("my-real-token"),
             "{told}"
         );
-        assert!(
-            auth.guard()
-                .judge(&headers(&[(header::AUTHORIZATION, "Bearer my-real-token")]))
-                .is_err()
-        );
+        assert!(auth.guard().judge(&headers(&[(header::AUTHORIZATION, "Bearer my-real-token")])).is_err());
     }
 }

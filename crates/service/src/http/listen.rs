@@ -50,17 +50,12 @@ impl Listen {
         if self.is_open() && !self.i_know_this_is_open {
             return Err(Error::config(
                 "TG0021",
-                format!(
-                    "refuses to listen on {} without i_know_this_is_open",
-                    self.address
-                ),
+                format!("refuses to listen on {} without i_know_this_is_open", self.address),
             ));
         }
         let bound = TcpListener::bind(self.address).await;
-        bound.map_err(|error| {
-            Error::dependency("TG0020", format!("cannot listen on {}", self.address))
-                .caused_by(error)
-        })
+        bound
+            .map_err(|error| Error::dependency("TG0020", format!("cannot listen on {}", self.address)).caused_by(error))
     }
 }
 
@@ -74,12 +69,7 @@ impl ConfigFile for Listen {
     fn check(&self, problems: &mut Problems) {
         problems.range("connections_max", self.connections_max, 1..=1_000_000);
         if self.idle_max < Millis::seconds(1) {
-            problems.add(
-                "idle_max",
-                self.idle_max,
-                "would close connections that are in use",
-                "use 1s or more",
-            );
+            problems.add("idle_max", self.idle_max, "would close connections that are in use", "use 1s or more");
         }
         if self.is_open() && !self.i_know_this_is_open {
             problems.add(
@@ -98,16 +88,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_open_address_is_refused_until_told_in_so_many_words() {
-        let mut listen = Listen {
-            address: "0.0.0.0:0".parse().unwrap(),
-            ..Listen::loopback(0)
-        };
+        let mut listen = Listen { address: "0.0.0.0:0".parse().unwrap(), ..Listen::loopback(0) };
         let mut problems = Problems::new();
         listen.check(&mut problems);
-        assert!(
-            problems.to_string().contains("i_know_this_is_open = true"),
-            "{problems}"
-        );
+        assert!(problems.to_string().contains("i_know_this_is_open = true"), "{problems}");
         assert_eq!(listen.bind().await.unwrap_err().code(), "TG0021");
         listen.i_know_this_is_open = true;
         listen.check(&mut Problems::new());
@@ -119,11 +103,7 @@ mod tests {
         let first = Listen::loopback(0).bind().await.unwrap();
         let taken = Listen::loopback(first.local_addr().unwrap().port());
         let error = taken.bind().await.unwrap_err();
-        assert!(
-            error.chain().contains(&taken.address.to_string()),
-            "{}",
-            error.chain()
-        );
+        assert!(error.chain().contains(&taken.address.to_string()), "{}", error.chain());
         assert_eq!(error.class().exit(), 69);
     }
 }

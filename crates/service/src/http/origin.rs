@@ -21,25 +21,13 @@ impl Origins {
             return Ok(());
         };
         let origin = origin.to_str().unwrap_or("");
-        let authority = origin
-            .split_once("://")
-            .map_or("", |(_, authority)| authority);
-        let host = headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok())
-            .unwrap_or("");
+        let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
         let own = !authority.is_empty() && authority.eq_ignore_ascii_case(host);
-        if own
-            || self
-                .0
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(origin))
-        {
+        if own || self.0.iter().any(|known| known.eq_ignore_ascii_case(origin)) {
             return Ok(());
         }
-        Err(Problem::forbidden(format!(
-            "pages of {origin:?} may not connect: add it to origins"
-        )))
+        Err(Problem::forbidden(format!("pages of {origin:?} may not connect: add it to origins")))
     }
 }
 
@@ -59,11 +47,7 @@ mod tests {
     #[test]
     fn our_own_and_listed_pages_pass_and_others_do_not() {
         let origins = Origins(vec!["https://board.example.com".into()]);
-        for fine in [
-            None,
-            Some("http://127.0.0.1:7400"),
-            Some("https://board.example.com"),
-        ] {
+        for fine in [None, Some("http://127.0.0.1:7400"), Some("https://board.example.com")] {
             assert!(origins.check(&headers(fine)).is_ok(), "{fine:?}");
         }
         for bad in ["https://evil.example", "null", "http://127.0.0.1:7401", ""] {

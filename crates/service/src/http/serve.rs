@@ -1,4 +1,8 @@
 //! Serving a router: a bound on connections, an end to idle ones, and a graceful stop.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "connections live on the real network and idle in real time, also where the clock is a test's"
+)]
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,25 +37,13 @@ impl Connected<IncomingStream<'_, Bounded>> for Peer {
 ///
 /// # Errors
 /// When the listener itself breaks.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    limits: &Listen,
-    drain: &Drain,
-) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, router: Router, limits: &Listen, drain: &Drain) -> io::Result<()> {
     let places = Arc::new(Semaphore::new(limits.connections_max as usize));
-    let bounded = Bounded {
-        listener,
-        places,
-        idle_max: limits.idle_max.duration(),
-    };
+    let bounded = Bounded { listener, places, idle_max: limits.idle_max.duration() };
     let drain = drain.clone();
-    axum::serve(
-        bounded,
-        router.into_make_service_with_connect_info::<Peer>(),
-    )
-    .with_graceful_shutdown(async move { drain.started().await })
-    .await
+    axum::serve(bounded, router.into_make_service_with_connect_info::<Peer>())
+        .with_graceful_shutdown(async move { drain.started().await })
+        .await
 }
 
 /// Accepts only while there is a place.
@@ -67,9 +59,7 @@ impl Listener for Bounded {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
-            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
-                std::future::pending().await
-            };
+            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { std::future::pending().await };
             match self.listener.accept().await {
                 Ok((stream, from)) => {
                     // Small frames (a tick of a view) must not wait for the one before to be acknowledged.
@@ -100,12 +90,7 @@ struct Connection {
 
 impl Connection {
     fn new(stream: TcpStream, place: OwnedSemaphorePermit, idle_max: Duration) -> Self {
-        Connection {
-            stream,
-            idle: Box::pin(tokio::time::sleep(idle_max)),
-            idle_max,
-            _place: place,
-        }
+        Connection { stream, idle: Box::pin(tokio::time::sleep(idle_max)), idle_max, _place: place }
     }
 
     fn moved<T>(&mut self, poll: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
@@ -121,22 +106,14 @@ impl Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.stream).poll_read(cx, buf);
         self.moved(poll, cx)
     }
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.moved(poll, cx)
     }
