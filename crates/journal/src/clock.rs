@@ -20,10 +20,7 @@ impl Clock {
         wall: impl Fn() -> i64 + Send + Sync + 'static,
         monotonic: impl Fn() -> Duration + Send + Sync + 'static,
     ) -> Self {
-        Self {
-            wall: Arc::new(wall),
-            monotonic: Arc::new(monotonic),
-        }
+        Self { wall: Arc::new(wall), monotonic: Arc::new(monotonic) }
     }
 
     /// A clock that stands still at `start_ms` until its [`Hands`] are moved: for tests.
@@ -32,15 +29,7 @@ impl Clock {
         let (wall, monotonic) = (hands.clone(), hands.clone());
         let clock = Self::new(
             move || wall.now_ms(),
-            move || {
-                Duration::from_millis(
-                    monotonic
-                        .now_ms()
-                        .saturating_sub(start_ms)
-                        .max(0)
-                        .unsigned_abs(),
-                )
-            },
+            move || Duration::from_millis(monotonic.now_ms().saturating_sub(start_ms).max(0).unsigned_abs()),
         );
         (clock, hands)
     }
@@ -58,9 +47,7 @@ impl Clock {
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Clock")
-            .field("now_ms", &self.now_ms())
-            .finish_non_exhaustive()
+        f.debug_struct("Clock").field("now_ms", &self.now_ms()).finish_non_exhaustive()
     }
 }
 

@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::contract::{Batch, Commit, Consumer, Delivery, Generation, Journal, Partition, Position, Start, Subscription};
+use crate::contract::{
+    Batch, Commit, Consumer, Delivery, Generation, Journal, Partition, Position, Start, Subscription,
+};
 use crate::group::{Standing, Step};
 use crate::{Error, Result};
 
@@ -165,7 +167,9 @@ impl<B: Backend> Member<B> {
     }
 
     async fn start_of(&self, (stream, partition): Partition, committed: &[Position]) -> Result<u64> {
-        let of = |positions: &[Position]| positions.iter().find(|known| known.partition() == (stream, partition)).map(|known| known.offset);
+        let of = |positions: &[Position]| {
+            positions.iter().find(|known| known.partition() == (stream, partition)).map(|known| known.offset)
+        };
         let named = match &self.subscription.start {
             Start::Committed => of(committed),
             Start::Earliest => None,
@@ -180,7 +184,9 @@ impl<B: Backend> Member<B> {
 
     /// The next batch of the partition whose turn it is.
     async fn read_on(&mut self) -> Result<Option<Batch>> {
-        let behind = |(partition, next): (&Partition, &u64)| (self.backend.known_end(*partition) != *next).then_some((*partition, *next));
+        let behind = |(partition, next): (&Partition, &u64)| {
+            (self.backend.known_end(*partition) != *next).then_some((*partition, *next))
+        };
         let waiting: Vec<_> = self.held.iter().filter_map(behind).collect();
         let first = waiting.iter().position(|(partition, _)| Some(*partition) > self.turn).unwrap_or(0);
         for (partition, next) in waiting[first..].iter().chain(&waiting[..first]) {

@@ -24,11 +24,7 @@ pub struct Entry {
 impl Entry {
     /// An entry of anything that is bytes.
     pub fn new(stream: Stream, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
-        Self {
-            stream,
-            key: key.into(),
-            value: value.into(),
-        }
+        Self { stream, key: key.into(), value: value.into() }
     }
 }
 
@@ -46,9 +42,7 @@ pub struct Record {
 }
 
 /// A place in a partition: `offset` is the next one to read. For an appended record it is the record's own offset.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Position {
     /// The stream.
     pub stream: Stream,
@@ -61,11 +55,7 @@ pub struct Position {
 impl Position {
     /// A place in a partition.
     pub const fn new(stream: Stream, partition: u32, offset: u64) -> Self {
-        Self {
-            stream,
-            partition,
-            offset,
-        }
+        Self { stream, partition, offset }
     }
 
     /// The partition without the offset.
@@ -154,11 +144,7 @@ pub struct Subscription {
 
 impl Subscription {
     /// A subscription with the defaults: committed positions, 100 ms, 1,000 records, 4 MiB.
-    pub fn new(
-        group: impl Into<String>,
-        member: impl Into<String>,
-        streams: impl Into<Vec<Stream>>,
-    ) -> Self {
+    pub fn new(group: impl Into<String>, member: impl Into<String>, streams: impl Into<Vec<Stream>>) -> Self {
         Self {
             group: group.into(),
             member: member.into(),
@@ -223,12 +209,7 @@ pub struct Retention {
 impl Retention {
     /// A policy without any limit: everything stays.
     pub const fn of(stream: Stream) -> Self {
-        Self {
-            stream,
-            max_age_ms: None,
-            max_records: None,
-            max_bytes: None,
-        }
+        Self { stream, max_age_ms: None, max_records: None, max_bytes: None }
     }
 }
 
@@ -488,9 +469,14 @@ impl Commit {
 
     /// Whether the call keeps to the limits and names partitions that exist.
     pub(crate) fn check<J: Journal + ?Sized>(&self, journal: &J) -> Result<()> {
-        let within = |what, size, limit| if size <= limit { Ok(()) } else { Err(Error::TooLarge { what, size, limit }) };
+        let within =
+            |what, size, limit| if size <= limit { Ok(()) } else { Err(Error::TooLarge { what, size, limit }) };
         let keys = self.entries.iter().map(|entry| &entry.key).chain(self.state.iter().map(|(key, _)| key));
-        let values = self.entries.iter().map(|entry| &entry.value).chain(self.state.iter().filter_map(|(_, value)| value.as_ref()));
+        let values = self
+            .entries
+            .iter()
+            .map(|entry| &entry.value)
+            .chain(self.state.iter().filter_map(|(_, value)| value.as_ref()));
         within("a key", keys.map(Bytes::len).max().unwrap_or(0), limit::KEY_BYTES)?;
         within("a value", values.map(Bytes::len).max().unwrap_or(0), limit::VALUE_BYTES)?;
         within("a call (entries)", self.entries.len() + self.state.len(), limit::CALL_ENTRIES)?;

@@ -139,9 +139,7 @@ pub enum Error {
     #[error("the journal's storage failed: {0}")]
     Storage(String),
     /// The disk failed during a commit, so that nobody can say what it holds: this handle takes no more appends. Open again.
-    #[error(
-        "the journal's disk failed during a commit ({0}): no more appends until it is opened again"
-    )]
+    #[error("the journal's disk failed during a commit ({0}): no more appends until it is opened again")]
     Poisoned(String),
     /// The journal was closed.
     #[error("the journal is closed")]

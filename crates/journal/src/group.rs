@@ -149,7 +149,9 @@ impl Group {
         }
         let of = |keep: bool| {
             let mine = self.owners.iter().filter(move |owner| owner.holder == Some(member));
-            mine.filter(move |owner| (owner.wanted == Some(member)) == keep).map(|owner| (owner.stream, owner.partition)).collect()
+            mine.filter(move |owner| (owner.wanted == Some(member)) == keep)
+                .map(|owner| (owner.stream, owner.partition))
+                .collect()
         };
         Standing::In { member, generation: self.generation, held: of(true), leaving: of(false) }
     }
@@ -162,7 +164,9 @@ impl Group {
         let mut owners: Vec<Owner> = Vec::new();
         for (stream, partition) in topology.all().filter(|(stream, _)| subscribed(*stream)) {
             let old = self.owners.iter().find(|owner| (owner.stream, owner.partition) == (stream, partition));
-            let living = |id: Option<u64>| id.filter(|id| self.members.get(id).is_some_and(|member| member.streams.contains(&stream)));
+            let living = |id: Option<u64>| {
+                id.filter(|id| self.members.get(id).is_some_and(|member| member.streams.contains(&stream)))
+            };
             let (holder, wanted) = old.map_or((None, None), |old| (living(old.holder), living(old.wanted)));
             owners.push(Owner { stream, partition, holder, wanted });
         }
@@ -171,7 +175,8 @@ impl Group {
             owner.holder = owner.holder.or(owner.wanted);
         }
         self.owners = owners;
-        if before != (self.members.keys().copied().collect(), self.owners.clone()) || self.generation < self.last_member {
+        if before != (self.members.keys().copied().collect(), self.owners.clone()) || self.generation < self.last_member
+        {
             self.generation = (self.generation + 1).max(self.last_member);
         }
     }
@@ -188,7 +193,8 @@ impl Deal<'_> {
         for index in 0..self.owners.len() {
             if self.owners[index].wanted.is_none() {
                 let stream = self.owners[index].stream;
-                self.owners[index].wanted = self.eligible(stream).min_by_key(|id| (self.count(*id, Some(stream)), self.count(*id, None), *id));
+                self.owners[index].wanted =
+                    self.eligible(stream).min_by_key(|id| (self.count(*id, Some(stream)), self.count(*id, None), *id));
             }
         }
         // Each move narrows a gap of two or more, so both loops end.
@@ -205,7 +211,10 @@ impl Deal<'_> {
     }
 
     fn count(&self, member: u64, stream: Option<Stream>) -> usize {
-        self.owners.iter().filter(|owner| owner.wanted == Some(member) && stream.is_none_or(|stream| owner.stream == stream)).count()
+        self.owners
+            .iter()
+            .filter(|owner| owner.wanted == Some(member) && stream.is_none_or(|stream| owner.stream == stream))
+            .count()
     }
 
     fn uneven_within_a_stream(&self) -> Option<(usize, u64)> {
@@ -214,7 +223,8 @@ impl Deal<'_> {
 
     fn uneven_in_total(&self) -> Option<(usize, u64)> {
         self.find_move(|deal, from, to, stream| {
-            deal.count(from, None) > deal.count(to, None) + 1 && deal.count(from, Some(stream)) > deal.count(to, Some(stream))
+            deal.count(from, None) > deal.count(to, None) + 1
+                && deal.count(from, Some(stream)) > deal.count(to, Some(stream))
         })
     }
 
@@ -223,7 +233,9 @@ impl Deal<'_> {
         self.owners.iter().enumerate().rev().find_map(|(index, owner)| {
             let from = owner.wanted?;
             let takers = self.eligible(owner.stream).filter(|to| *to != from && may(self, from, *to, owner.stream));
-            takers.min_by_key(|to| (self.count(*to, Some(owner.stream)), self.count(*to, None), *to)).map(|to| (index, to))
+            takers
+                .min_by_key(|to| (self.count(*to, Some(owner.stream)), self.count(*to, None), *to))
+                .map(|to| (index, to))
         })
     }
 }
@@ -236,7 +248,8 @@ mod tests {
     const LEASE: i64 = 3_000;
 
     fn join(group: &mut Group, topology: &Topology, name: &str, now: i64) -> u64 {
-        match group.step(&Step::Join { name: name.to_owned(), streams: vec![Stream::EventsCall] }, topology, now, LEASE) {
+        match group.step(&Step::Join { name: name.to_owned(), streams: vec![Stream::EventsCall] }, topology, now, LEASE)
+        {
             Standing::In { member, .. } => member,
             other => panic!("{other:?}"),
         }
@@ -252,7 +265,9 @@ mod tests {
 
     fn standing(group: &mut Group, topology: &Topology, member: u64, now: i64) -> (Vec<u32>, Vec<u32>) {
         match group.step(&sync(member), topology, now, LEASE) {
-            Standing::In { held, leaving, .. } => (held.iter().map(|p| p.1).collect(), leaving.iter().map(|p| p.1).collect()),
+            Standing::In { held, leaving, .. } => {
+                (held.iter().map(|p| p.1).collect(), leaving.iter().map(|p| p.1).collect())
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -290,7 +305,11 @@ mod tests {
         assert_eq!(standing(&mut group, &topology, new, 1), (vec![0, 1, 2], vec![]));
         assert!(!group.contains(old));
         let asked = Step::Sync { member: old, name: "a".to_owned() };
-        assert_eq!(group.step(&asked, &topology, 1, LEASE), Standing::Replaced, "it must not come back and take the place again");
+        assert_eq!(
+            group.step(&asked, &topology, 1, LEASE),
+            Standing::Replaced,
+            "it must not come back and take the place again"
+        );
     }
 
     proptest! {

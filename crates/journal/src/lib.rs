@@ -21,19 +21,19 @@
 mod clock;
 pub mod config;
 pub mod conformance;
-pub mod embedded;
-pub mod memory;
 mod consumer;
 mod contract;
+pub mod embedded;
 mod error;
 mod group;
+pub mod memory;
 mod metering;
 mod stream;
 
 pub use clock::{Clock, Hands};
 pub use contract::{
-    Batch, Commit, Consumer, Damage, Delivery, Entry, Generation, Journal, Partition, Position,
-    Record, Report, Retention, Start, Subscription, Swept,
+    Batch, Commit, Consumer, Damage, Delivery, Entry, Generation, Journal, Partition, Position, Record, Report,
+    Retention, Start, Subscription, Swept,
 };
 pub use error::{Class, Error, Result};
 pub use stream::{Stream, Topology, UnknownStream};

@@ -83,7 +83,10 @@ impl Inner {
             if !group.is_some_and(|group| group.contains(fence.member)) {
                 return Err(fenced("its membership".to_owned()));
             }
-            let lost = commit.positions.iter().find(|at| !group.is_some_and(|group| group.holds(fence.member, at.partition())));
+            let lost = commit
+                .positions
+                .iter()
+                .find(|at| !group.is_some_and(|group| group.holds(fence.member, at.partition())));
             if let Some(lost) = lost {
                 return Err(fenced(format!("{}/{}", lost.stream, lost.partition)));
             }
@@ -147,7 +150,14 @@ impl Journal for Memory {
         Ok(rows.map(|((_, key), value)| (key.clone(), value.clone())).collect())
     }
 
-    async fn read(&self, stream: Stream, partition: u32, from: u64, max_records: usize, max_bytes: usize) -> Result<Batch> {
+    async fn read(
+        &self,
+        stream: Stream,
+        partition: u32,
+        from: u64,
+        max_records: usize,
+        max_bytes: usize,
+    ) -> Result<Batch> {
         self.kept(stream, partition, |kept| {
             let (earliest, end) = (kept.earliest, kept.end);
             if from < earliest {
@@ -203,9 +213,12 @@ impl Journal for Memory {
         for policy in policies {
             for (_, kept) in inner.partitions.iter_mut().filter(|((stream, _), _)| *stream == policy.stream) {
                 while let Some(first) = kept.records.first_entry() {
-                    let old = policy.max_age_ms.is_some_and(|age| first.get().recorded_at_ms < now_ms.saturating_sub(age));
+                    let old =
+                        policy.max_age_ms.is_some_and(|age| first.get().recorded_at_ms < now_ms.saturating_sub(age));
                     let count = kept.records.len() as u64;
-                    let bytes = || kept.records.values().map(|record| (record.key.len() + record.value.len()) as u64).sum::<u64>();
+                    let bytes = || {
+                        kept.records.values().map(|record| (record.key.len() + record.value.len()) as u64).sum::<u64>()
+                    };
                     let many = policy.max_records.is_some_and(|most| count > most);
                     if !old && !many && policy.max_bytes.is_none_or(|most| bytes() <= most) {
                         break;

@@ -51,13 +51,8 @@ impl Stream {
     ];
 
     /// The five streams of canonical events, the truth.
-    pub const EVENTS: [Self; 5] = [
-        Self::EventsCall,
-        Self::EventsAgent,
-        Self::EventsDevice,
-        Self::EventsQueue,
-        Self::EventsSource,
-    ];
+    pub const EVENTS: [Self; 5] =
+        [Self::EventsCall, Self::EventsAgent, Self::EventsDevice, Self::EventsQueue, Self::EventsSource];
 
     /// The name on disk, in configuration and in messages: `events.call`.
     pub const fn name(self) -> &'static str {
@@ -104,10 +99,7 @@ impl FromStr for Stream {
     type Err = UnknownStream;
 
     fn from_str(name: &str) -> Result<Self, UnknownStream> {
-        Self::ALL
-            .into_iter()
-            .find(|stream| stream.name() == name)
-            .ok_or_else(|| UnknownStream(name.to_owned()))
+        Self::ALL.into_iter().find(|stream| stream.name() == name).ok_or_else(|| UnknownStream(name.to_owned()))
     }
 }
 
@@ -140,19 +132,13 @@ impl Topology {
     /// Every stream with the same count (raised to 1 and cut at [`Self::PARTITIONS_MAX`]).
     pub fn uniform(partitions: u32) -> Self {
         let partitions = partitions.clamp(1, Self::PARTITIONS_MAX);
-        Self {
-            counts: Stream::ALL
-                .into_iter()
-                .map(|stream| (stream, partitions))
-                .collect(),
-        }
+        Self { counts: Stream::ALL.into_iter().map(|stream| (stream, partitions)).collect() }
     }
 
     /// The same topology with another count for one stream (raised to 1 and cut at [`Self::PARTITIONS_MAX`]).
     #[must_use]
     pub fn with(mut self, stream: Stream, partitions: u32) -> Self {
-        self.counts
-            .insert(stream, partitions.clamp(1, Self::PARTITIONS_MAX));
+        self.counts.insert(stream, partitions.clamp(1, Self::PARTITIONS_MAX));
         self
     }
 
@@ -163,19 +149,16 @@ impl Topology {
 
     /// All partitions of all streams, in order.
     pub fn all(&self) -> impl Iterator<Item = (Stream, u32)> + '_ {
-        Stream::ALL.into_iter().flat_map(|stream| {
-            (0..self.partitions(stream)).map(move |partition| (stream, partition))
-        })
+        Stream::ALL
+            .into_iter()
+            .flat_map(|stream| (0..self.partitions(stream)).map(move |partition| (stream, partition)))
     }
 }
 
 impl Default for Topology {
     /// Calls are most of the traffic: four partitions; agents and views two; everything else one.
     fn default() -> Self {
-        Self::uniform(1)
-            .with(Stream::EventsCall, 4)
-            .with(Stream::EventsAgent, 2)
-            .with(Stream::Views, 2)
+        Self::uniform(1).with(Stream::EventsCall, 4).with(Stream::EventsAgent, 2).with(Stream::Views, 2)
     }
 }
 
@@ -187,10 +170,7 @@ impl TryFrom<BTreeMap<Stream, u32>> for Topology {
         let mut topology = Self::default();
         for (stream, count) in named {
             if count == 0 || count > Self::PARTITIONS_MAX {
-                return Err(format!(
-                    "{stream} cannot have {count} partitions: 1 to {}",
-                    Self::PARTITIONS_MAX
-                ));
+                return Err(format!("{stream} cannot have {count} partitions: 1 to {}", Self::PARTITIONS_MAX));
             }
             topology = topology.with(stream, count);
         }
@@ -213,10 +193,7 @@ mod tests {
         for stream in Stream::ALL {
             assert_eq!(stream.name().parse(), Ok(stream));
         }
-        assert_eq!(
-            "events.calls".parse::<Stream>(),
-            Err(UnknownStream("events.calls".to_owned()))
-        );
+        assert_eq!("events.calls".parse::<Stream>(), Err(UnknownStream("events.calls".to_owned())));
     }
 
     #[test]
@@ -224,12 +201,7 @@ mod tests {
         let topology: Topology = serde_json::from_str(r#"{"events.call": 64}"#).unwrap();
         assert_eq!(topology.partitions(Stream::EventsCall), 64);
         assert_eq!(topology.partitions(Stream::Control), 1);
-        let refused = serde_json::from_str::<Topology>(r#"{"events.call": 0}"#)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            refused.contains("events.call cannot have 0 partitions"),
-            "{refused}"
-        );
+        let refused = serde_json::from_str::<Topology>(r#"{"events.call": 0}"#).unwrap_err().to_string();
+        assert!(refused.contains("events.call cannot have 0 partitions"), "{refused}");
     }
 }

@@ -34,13 +34,22 @@ pub(crate) fn partition(conn: &Connection, slot: i64) -> Result<Report> {
         let damaged_from = flaw.offset.max(reached);
         let to = next_sound(conn, &head, damaged_from)?;
         metering::damaged();
-        report.damaged.push(Damage { stream: head.stream, partition: head.partition, from: damaged_from, to, reason: flaw.reason });
+        report.damaged.push(Damage {
+            stream: head.stream,
+            partition: head.partition,
+            from: damaged_from,
+            to,
+            reason: flaw.reason,
+        });
         from = to;
     }
     if report.damaged.is_empty() && (report.records, report.bytes) != (head.records, head.bytes) {
         let (stream, partition) = (head.stream, head.partition);
         let (found, wanted) = (report.records, head.records);
-        report.faults.push(format!("{stream}/{partition} holds {found} records ({} bytes), and its head says {wanted} ({})", report.bytes, head.bytes));
+        report.faults.push(format!(
+            "{stream}/{partition} holds {found} records ({} bytes), and its head says {wanted} ({})",
+            report.bytes, head.bytes
+        ));
     }
     Ok(report)
 }
@@ -71,14 +80,18 @@ fn next_sound(conn: &Connection, head: &Head, damaged: u64) -> Result<u64> {
 /// Checks the books, and the file's own structure.
 pub(crate) fn structure(conn: &Connection, slots: &Slots) -> Result<Vec<String>> {
     let mut faults = books::audit(conn, slots)?;
-    let beyond = "SELECT r.slot, max(r.o) FROM record r JOIN head h ON h.slot = r.slot GROUP BY r.slot HAVING max(r.o) >= h.end";
-    match conn.prepare(beyond).and_then(|mut query| query.query_map([], |row| row.get::<_, i64>(0))?.collect::<rusqlite::Result<Vec<_>>>()) {
+    let beyond =
+        "SELECT r.slot, max(r.o) FROM record r JOIN head h ON h.slot = r.slot GROUP BY r.slot HAVING max(r.o) >= h.end";
+    match conn
+        .prepare(beyond)
+        .and_then(|mut query| query.query_map([], |row| row.get::<_, i64>(0))?.collect::<rusqlite::Result<Vec<_>>>())
+    {
         Ok(found) => faults.extend(found.into_iter().map(|slot| format!("slot {slot} holds records after its end"))),
         Err(error) => faults.push(fault(error).to_string()),
     }
-    let lines = conn
-        .prepare("PRAGMA integrity_check(100)")
-        .and_then(|mut check| check.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>());
+    let lines = conn.prepare("PRAGMA integrity_check(100)").and_then(|mut check| {
+        check.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()
+    });
     match lines {
         Ok(lines) => faults.extend(lines.into_iter().filter(|line| line != "ok").map(|line| format!("sqlite: {line}"))),
         Err(error) => faults.push(fault(error).to_string()),

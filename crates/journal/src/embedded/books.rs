@@ -29,7 +29,8 @@ impl Head {
     const COLUMNS: &'static str = "slot, stream, part, earliest, end, records, bytes, x";
 
     fn seal(&self) -> i64 {
-        let numbers = [self.slot.cast_unsigned(), u64::from(self.partition), self.earliest, self.end, self.records, self.bytes];
+        let numbers =
+            [self.slot.cast_unsigned(), u64::from(self.partition), self.earliest, self.end, self.records, self.bytes];
         seal::row(&[self.stream.name().as_bytes(), &numbers.map(u64::to_le_bytes).concat()])
     }
 
@@ -44,11 +45,16 @@ impl Head {
             read().map_err(|e: rusqlite::Error| Error::Corrupt { what: what(slot), reason: e.to_string() })?;
         let stream = name.parse::<Stream>().map_err(|e| Error::Corrupt { what: what(slot), reason: e.to_string() })?;
         let head = Self { slot, stream, partition, earliest, end, records, bytes };
-        if head.seal() == x { Ok(head) } else { Err(Error::Corrupt { what: what(slot), reason: "its checksum does not match".to_owned() }) }
+        if head.seal() == x {
+            Ok(head)
+        } else {
+            Err(Error::Corrupt { what: what(slot), reason: "its checksum does not match".to_owned() })
+        }
     }
 
     pub(crate) fn load(conn: &Connection, slot: i64) -> Result<Self> {
-        let mut query = conn.prepare_cached(&format!("SELECT {} FROM head WHERE slot = ?1", Self::COLUMNS)).map_err(fault)?;
+        let mut query =
+            conn.prepare_cached(&format!("SELECT {} FROM head WHERE slot = ?1", Self::COLUMNS)).map_err(fault)?;
         let mut rows = query.query([slot]).map_err(fault)?;
         match rows.next().map_err(fault)? {
             Some(row) => Self::of(row),
@@ -57,7 +63,8 @@ impl Head {
     }
 
     pub(crate) fn load_all(conn: &Connection) -> Result<Vec<Self>> {
-        let mut query = conn.prepare_cached(&format!("SELECT {} FROM head ORDER BY slot", Self::COLUMNS)).map_err(fault)?;
+        let mut query =
+            conn.prepare_cached(&format!("SELECT {} FROM head ORDER BY slot", Self::COLUMNS)).map_err(fault)?;
         let mut rows = query.query([]).map_err(fault)?;
         let mut heads = Vec::new();
         while let Some(row) = rows.next().map_err(fault)? {
@@ -68,7 +75,16 @@ impl Head {
 
     pub(crate) fn save(&self, conn: &Connection) -> Result<()> {
         let sql = format!("INSERT OR REPLACE INTO head ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)", Self::COLUMNS);
-        let row = params![self.slot, self.stream.name(), self.partition, int(self.earliest), int(self.end), int(self.records), int(self.bytes), self.seal()];
+        let row = params![
+            self.slot,
+            self.stream.name(),
+            self.partition,
+            int(self.earliest),
+            int(self.end),
+            int(self.records),
+            int(self.bytes),
+            self.seal()
+        ];
         conn.prepare_cached(&sql).and_then(|mut insert| insert.execute(row)).map_err(fault)?;
         Ok(())
     }
@@ -99,12 +115,20 @@ impl Slots {
             }
         }
         let partitions: Vec<_> = heads.iter().map(|head| (head.stream, head.partition)).collect();
-        Ok(Self { by_partition: heads.iter().map(|head| ((head.stream, head.partition), head.slot)).collect(), partitions })
+        Ok(Self {
+            by_partition: heads.iter().map(|head| ((head.stream, head.partition), head.slot)).collect(),
+            partitions,
+        })
     }
 
     pub(crate) fn slot(&self, (stream, partition): Partition) -> Result<i64> {
-        let partitions = u32::try_from(self.partitions.iter().filter(|(of, _)| *of == stream).count()).unwrap_or(u32::MAX);
-        self.by_partition.get(&(stream, partition)).copied().ok_or(Error::NoSuchPartition { stream, partition, partitions })
+        let partitions =
+            u32::try_from(self.partitions.iter().filter(|(of, _)| *of == stream).count()).unwrap_or(u32::MAX);
+        self.by_partition.get(&(stream, partition)).copied().ok_or(Error::NoSuchPartition {
+            stream,
+            partition,
+            partitions,
+        })
     }
 
     pub(crate) fn partition(&self, slot: i64) -> Option<Partition> {
@@ -123,7 +147,8 @@ fn corrupt(what: impl Into<String>) -> Error {
 /// A group as it is kept; an empty one when it is new.
 pub(crate) fn load_group(conn: &Connection, name: &str) -> Result<Group> {
     let mut query = conn.prepare_cached("SELECT body, x FROM grp WHERE name = ?1").map_err(fault)?;
-    let found: Option<(String, i64)> = query.query_row([name], |row| Ok((row.get(0)?, row.get(1)?))).optional().map_err(fault)?;
+    let found: Option<(String, i64)> =
+        query.query_row([name], |row| Ok((row.get(0)?, row.get(1)?))).optional().map_err(fault)?;
     let Some((body, x)) = found else { return Ok(Group::default()) };
     if seal::row(&[name.as_bytes(), body.as_bytes()]) != x {
         return Err(corrupt(format!("group {name:?}")));
@@ -136,7 +161,9 @@ pub(crate) fn save_group(conn: &Connection, name: &str, group: &Group) -> Result
     let body = serde_json::to_string(group).map_err(|e| Error::Storage(e.to_string()))?;
     let x = seal::row(&[name.as_bytes(), body.as_bytes()]);
     let sql = "INSERT OR REPLACE INTO grp (name, generation, body, x) VALUES (?1, ?2, ?3, ?4)";
-    conn.prepare_cached(sql).and_then(|mut insert| insert.execute(params![name, int(group.generation()), body, x])).map_err(fault)?;
+    conn.prepare_cached(sql)
+        .and_then(|mut insert| insert.execute(params![name, int(group.generation()), body, x]))
+        .map_err(fault)?;
     Ok(())
 }
 
@@ -161,13 +188,16 @@ pub(crate) fn save_position(conn: &Connection, group: &str, slot: i64, offset: u
 
 /// How far a group has read.
 pub(crate) fn positions(conn: &Connection, group: &str, slots: &Slots) -> Result<Vec<Position>> {
-    let mut query = conn.prepare_cached("SELECT slot, o, x FROM position WHERE grp = ?1 ORDER BY slot").map_err(fault)?;
+    let mut query =
+        conn.prepare_cached("SELECT slot, o, x FROM position WHERE grp = ?1 ORDER BY slot").map_err(fault)?;
     let mut rows = query.query([group]).map_err(fault)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(fault)? {
-        let (slot, offset, x): (i64, u64, i64) = (row.get(0).map_err(fault)?, num(row, 1).map_err(fault)?, row.get(2).map_err(fault)?);
+        let (slot, offset, x): (i64, u64, i64) =
+            (row.get(0).map_err(fault)?, num(row, 1).map_err(fault)?, row.get(2).map_err(fault)?);
         let place = slots.partition(slot).filter(|_| seal_position(group, slot, offset) == x);
-        let (stream, partition) = place.ok_or_else(|| corrupt(format!("position of group {group:?} in slot {slot}")))?;
+        let (stream, partition) =
+            place.ok_or_else(|| corrupt(format!("position of group {group:?} in slot {slot}")))?;
         found.push(Position { stream, partition, offset });
     }
     Ok(found)
@@ -181,14 +211,17 @@ pub(crate) fn save_state(conn: &Connection, group: &str, key: &[u8], value: Opti
             let sql = "INSERT OR REPLACE INTO state (grp, k, v, x) VALUES (?1, ?2, ?3, ?4)";
             conn.prepare_cached(sql).and_then(|mut insert| insert.execute(params![group, key, &value[..], x]))
         }
-        None => conn.prepare_cached("DELETE FROM state WHERE grp = ?1 AND k = ?2").and_then(|mut delete| delete.execute(params![group, key])),
+        None => conn
+            .prepare_cached("DELETE FROM state WHERE grp = ?1 AND k = ?2")
+            .and_then(|mut delete| delete.execute(params![group, key])),
     };
     done.map(|_| ()).map_err(fault)
 }
 
 /// A group's state under a prefix. Keys are compared as bytes, in SQLite as here.
 pub(crate) fn state(conn: &Connection, group: &str, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>> {
-    let mut query = conn.prepare_cached("SELECT k, v, x FROM state WHERE grp = ?1 AND k >= ?2 ORDER BY k").map_err(fault)?;
+    let mut query =
+        conn.prepare_cached("SELECT k, v, x FROM state WHERE grp = ?1 AND k >= ?2 ORDER BY k").map_err(fault)?;
     let mut rows = query.query(params![group, prefix]).map_err(fault)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(fault)? {

@@ -66,7 +66,8 @@ pub(crate) fn prepare(path: &Path, topology: &Topology, busy: Duration) -> Resul
         sync_directory(path)?;
     }
     let slots = Slots::load(&conn, topology)?;
-    let identity = conn.query_row("SELECT value FROM meta WHERE name = 'identity'", [], |row| row.get(0)).map_err(fault)?;
+    let identity =
+        conn.query_row("SELECT value FROM meta WHERE name = 'identity'", [], |row| row.get(0)).map_err(fault)?;
     Ok((conn, slots, identity))
 }
 
@@ -105,7 +106,11 @@ fn write_ahead(conn: &Connection, busy: Duration) -> Result<()> {
     loop {
         match conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0)).map_err(fault) {
             Ok(mode) if mode == "wal" => return Ok(()),
-            Ok(mode) => return Err(Error::Storage(format!("the file system allows no write-ahead log (journal mode {mode}): use a local disk"))),
+            Ok(mode) => {
+                return Err(Error::Storage(format!(
+                    "the file system allows no write-ahead log (journal mode {mode}): use a local disk"
+                )));
+            }
             Err(Error::Busy) if waited < busy => {
                 std::thread::sleep(pause);
                 waited += pause;
@@ -117,17 +122,24 @@ fn write_ahead(conn: &Connection, busy: Duration) -> Result<()> {
 
 /// Creates the tables, or adds the streams that an older version did not know. Whether it changed anything.
 fn create(conn: &Connection, topology: &Topology) -> Result<bool> {
-    let ready: Option<String> =
-        conn.query_row("SELECT name FROM sqlite_schema WHERE name = 'record'", [], |row| row.get(0)).optional().map_err(fault)?;
+    let ready: Option<String> = conn
+        .query_row("SELECT name FROM sqlite_schema WHERE name = 'record'", [], |row| row.get(0))
+        .optional()
+        .map_err(fault)?;
     if ready.is_none() {
         conn.execute_batch(TABLES).map_err(fault)?;
-        conn.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};")).map_err(fault)?;
-        conn.execute("INSERT INTO meta (name, value) VALUES ('identity', lower(hex(randomblob(16))))", []).map_err(fault)?;
+        conn.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"))
+            .map_err(fault)?;
+        conn.execute("INSERT INTO meta (name, value) VALUES ('identity', lower(hex(randomblob(16))))", [])
+            .map_err(fault)?;
     }
-    let mut slot: i64 = conn.query_row("SELECT coalesce(max(slot), -1) FROM head", [], |row| row.get(0)).map_err(fault)?;
+    let mut slot: i64 =
+        conn.query_row("SELECT coalesce(max(slot), -1) FROM head", [], |row| row.get(0)).map_err(fault)?;
     let before = slot;
     for stream in Stream::ALL {
-        let known: i64 = conn.query_row("SELECT count(*) FROM head WHERE stream = ?1", [stream.name()], |row| row.get(0)).map_err(fault)?;
+        let known: i64 = conn
+            .query_row("SELECT count(*) FROM head WHERE stream = ?1", [stream.name()], |row| row.get(0))
+            .map_err(fault)?;
         if known > 0 {
             continue;
         }

@@ -34,7 +34,13 @@ pub(crate) struct Moved {
 }
 
 impl<'a> Ledger<'a> {
-    pub(crate) const fn new(conn: &'a Connection, slots: &'a Slots, topology: &'a Topology, now_ms: i64, lease_ms: i64) -> Self {
+    pub(crate) const fn new(
+        conn: &'a Connection,
+        slots: &'a Slots,
+        topology: &'a Topology,
+        now_ms: i64,
+        lease_ms: i64,
+    ) -> Self {
         Self { conn, slots, topology, now_ms, lease_ms, heads: BTreeMap::new(), groups: BTreeMap::new() }
     }
 
@@ -153,7 +159,9 @@ impl<'a> Ledger<'a> {
         }
         if gone > 0 {
             let sql = "DELETE FROM record WHERE slot = ?1 AND o >= ?2 AND o < ?3";
-            conn.prepare_cached(sql).and_then(|mut delete| delete.execute(params![slot, int(head.earliest), int(keep_from)])).map_err(fault)?;
+            conn.prepare_cached(sql)
+                .and_then(|mut delete| delete.execute(params![slot, int(head.earliest), int(keep_from)]))
+                .map_err(fault)?;
             head.earliest = keep_from;
             head.records = head.records.saturating_sub(gone);
             head.bytes = head.bytes.saturating_sub(freed);

@@ -31,7 +31,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::consumer::{Backend, Member};
-use crate::contract::{Batch, Commit, Consumer, Entry, Journal, Partition, Position, Report, Retention, Subscription, Swept, check, limit};
+use crate::contract::{
+    Batch, Commit, Consumer, Entry, Journal, Partition, Position, Report, Retention, Subscription, Swept, check, limit,
+};
 use crate::group::{Standing, Step};
 use crate::{Error, Result, Stream, Topology, metering};
 
@@ -126,10 +128,13 @@ impl Embedded {
             thread.spawn(work).map(drop).map_err(|e| Error::Storage(e.to_string()))
         };
         let bell = board::Bell(Arc::clone(&board));
-        start("journal-writer", Box::new(move || {
-            let _bell = bell;
-            writer.run(jobs);
-        }))?;
+        start(
+            "journal-writer",
+            Box::new(move || {
+                let _bell = bell;
+                writer.run(jobs);
+            }),
+        )?;
         let (watched, keeper, settings) = (Arc::clone(&board), queue.downgrade(), options.clone());
         start("journal-watcher", Box::new(move || watcher.run(&watched, &keeper, &settings)))?;
         let queue_kib = Arc::new(Semaphore::new(kib(options.queue_bytes.max(limit::CALL_BYTES)) as usize));
@@ -166,10 +171,13 @@ impl Embedded {
         let mut scan = reader::Scan::new(slot, tombstones_before_ms);
         let mut swept = 0;
         loop {
-            let (back, superseded, more) = self.readers.run(move |conn| {
-                let (superseded, more) = scan.step(conn)?;
-                Ok((scan, superseded, more))
-            }).await?;
+            let (back, superseded, more) = self
+                .readers
+                .run(move |conn| {
+                    let (superseded, more) = scan.step(conn)?;
+                    Ok((scan, superseded, more))
+                })
+                .await?;
             scan = back;
             if !superseded.is_empty() {
                 swept += self.count(Work::Drop { slot, offsets: superseded }).await?;
@@ -216,7 +224,14 @@ impl Journal for Embedded {
         self.readers.run(move |conn| books::state(conn, &group, &prefix)).await
     }
 
-    async fn read(&self, stream: Stream, partition: u32, from: u64, max_records: usize, max_bytes: usize) -> Result<Batch> {
+    async fn read(
+        &self,
+        stream: Stream,
+        partition: u32,
+        from: u64,
+        max_records: usize,
+        max_bytes: usize,
+    ) -> Result<Batch> {
         let slot = self.slots.slot((stream, partition))?;
         self.readers.run(move |conn| reader::batch(conn, slot, from, max_records, max_bytes)).await
     }

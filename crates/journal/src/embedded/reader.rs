@@ -29,7 +29,10 @@ impl Readers {
     }
 
     /// Runs `work` with a connection, within one read transaction, so that all it reads is of one moment.
-    pub(crate) async fn run<T: Send + 'static>(self: &Arc<Self>, work: impl FnOnce(&Connection) -> Result<T> + Send + 'static) -> Result<T> {
+    pub(crate) async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let _permit = self.permits.acquire().await.map_err(|_| Error::Closed)?;
         let this = Arc::clone(self);
         let done = tokio::task::spawn_blocking(move || this.with_connection(work)).await;
@@ -76,7 +79,12 @@ pub(crate) enum Walk {
 
 /// Visits the sound records from an offset on, in order, until the visitor answers `false` (to the record it was shown, which then is
 /// not counted as visited), something is damaged, or the partition ends.
-pub(crate) fn walk(conn: &Connection, head: &Head, from: u64, mut visit: impl FnMut(&Sound<'_>) -> bool) -> Result<Walk> {
+pub(crate) fn walk(
+    conn: &Connection,
+    head: &Head,
+    from: u64,
+    mut visit: impl FnMut(&Sound<'_>) -> bool,
+) -> Result<Walk> {
     let mut expected = from.max(head.earliest);
     let flaw = |offset: u64, reason: &str| Ok(Walk::Damaged(Flaw { offset, reason: reason.to_owned() }));
     let mut query = conn.prepare_cached(RECORDS).map_err(fault)?;
@@ -121,7 +129,11 @@ impl<'a> Sound<'a> {
         let offset = num(row, 0).map_err(|_| ())?;
         let (at_ms, x): (i64, i64) = (row.get(1).map_err(|_| ())?, row.get(4).map_err(|_| ())?);
         let sound = Self { offset, at_ms, key: blob(2)?, value: blob(3)? };
-        if seal::record(head.stream, head.partition, offset, at_ms, sound.key, sound.value) == x { Ok(sound) } else { Err(()) }
+        if seal::record(head.stream, head.partition, offset, at_ms, sound.key, sound.value) == x {
+            Ok(sound)
+        } else {
+            Err(())
+        }
     }
 
     pub(crate) const fn size(&self) -> usize {
@@ -195,7 +207,8 @@ impl Scan {
         let head = Head::load(conn, self.slot)?;
         let sql = "SELECT o, at, k, v, x FROM record WHERE slot = ?1 AND o < ?2 ORDER BY o DESC LIMIT ?3";
         let mut query = conn.prepare_cached(sql).map_err(fault)?;
-        let mut rows = query.query(params![self.slot, int(self.before.unwrap_or(head.end)), Self::ROWS]).map_err(fault)?;
+        let mut rows =
+            query.query(params![self.slot, int(self.before.unwrap_or(head.end)), Self::ROWS]).map_err(fault)?;
         let (mut superseded, mut seen) = (Vec::new(), 0);
         while let Some(row) = rows.next().map_err(fault)? {
             seen += 1;

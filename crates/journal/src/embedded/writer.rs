@@ -69,7 +69,9 @@ impl Job {
     fn must_sync(&self) -> bool {
         match &self.work {
             Work::Commit(commit) => {
-                !commit.positions.is_empty() || !commit.state.is_empty() || commit.entries.iter().any(|entry| entry.stream.is_durable())
+                !commit.positions.is_empty()
+                    || !commit.state.is_empty()
+                    || commit.entries.iter().any(|entry| entry.stream.is_durable())
             }
             Work::Step { .. } | Work::Trim { .. } | Work::Drop { .. } | Work::Keep(_) | Work::Close => false,
         }
@@ -122,7 +124,9 @@ impl Writer {
             Ok(results) => batch.into_iter().zip(results).for_each(|(job, result)| job.answer(result)),
             Err(error) if batch.len() > 1 && self.poisoned.is_none() && !matches!(error, Error::Full | Error::Busy) => {
                 for job in batch {
-                    let result = self.transaction(std::slice::from_ref(&job)).and_then(|mut results| results.pop().unwrap_or(Ok(Outcome::Done)));
+                    let result = self
+                        .transaction(std::slice::from_ref(&job))
+                        .and_then(|mut results| results.pop().unwrap_or(Ok(Outcome::Done)));
                     job.answer(result);
                 }
             }
@@ -179,7 +183,9 @@ impl Writer {
             };
             match result {
                 // Refused before anything was changed: the others need not suffer.
-                Err(error @ (Error::Fenced { .. } | Error::Beyond { .. } | Error::NoSuchPartition { .. })) => results.push(Err(error)),
+                Err(error @ (Error::Fenced { .. } | Error::Beyond { .. } | Error::NoSuchPartition { .. })) => {
+                    results.push(Err(error))
+                }
                 other => results.push(Ok(other?)),
             }
         }
