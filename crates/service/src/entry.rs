@@ -139,7 +139,10 @@ pub(crate) fn load<C: Component>(layers: &Layers) -> Configured<C> {
     };
     let plan = match plan {
         Some(plan) if problems.is_empty() => Ok(plan),
-        _ => Err(problems),
+        _ => {
+            layers.locate(&mut problems);
+            Err(problems)
+        }
     };
     Configured { process: process.config, config: loaded.config, plan }
 }

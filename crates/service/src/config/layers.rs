@@ -237,7 +237,7 @@ impl Layers {
     }
 
     /// Where to look for a problem at `path`: where it was set, or else the nearest table around it.
-    pub(super) fn place(&self, path: &str) -> Origin {
+    fn place(&self, path: &str) -> Origin {
         let mut path = path;
         loop {
             if let Some(origin) = self.origins.get(path) {
@@ -247,6 +247,13 @@ impl Layers {
                 Some(end) => path = &path[..end],
                 None => return Origin::Default,
             }
+        }
+    }
+
+    /// Says of each problem where its value was set: exactly, or the nearest table around it, or that it is a default.
+    pub fn locate(&self, problems: &mut Problems) {
+        for problem in problems.iter_mut().filter(|problem| problem.origin.is_none()) {
+            problem.origin = Some(self.place(&problem.path).to_string());
         }
     }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::layers::Layers;
 use super::problem::join;
+use super::secret::HIDDEN;
 
 /// `sections`: name and effective value (serialised, so secrets are already hidden). The text is TOML and reads back as
 /// the same configuration, except for plain secrets.
@@ -78,6 +79,8 @@ fn inline(value: &Value) -> String {
         }
         Value::Number(number) => number.to_string(),
         Value::Bool(boolean) => boolean.to_string(),
+        // A table kept untyped (an adapter's own) may hold a secret that no type has hidden.
+        Value::String(string) if string.starts_with("plain:") => toml::Value::String(HIDDEN.to_owned()).to_string(),
         Value::String(string) => toml::Value::String(string.clone()).to_string(),
     }
 }

@@ -61,6 +61,16 @@ pub fn table<T: ConfigFile>(value: &Value) -> Loaded<T> {
     load(&Layers::default(), "", Some(value))
 }
 
+/// One table as a type, outside of a file: an adapter's own table, kept untyped by whoever holds it. Defaults are laid
+/// under it; paths are relative to it.
+pub fn table<T: ConfigFile>(value: &Value) -> Loaded<T> {
+    let mut loaded = load::<T>(&Layers::default(), "", Some(value));
+    for problem in loaded.problems.iter_mut() {
+        problem.origin = None;
+    }
+    loaded
+}
+
 fn load<T: ConfigFile>(layers: &Layers, prefix: &str, set: Option<&Value>) -> Loaded<T> {
     let defaults = secret::revealing(|| serde_json::to_value(T::default())).unwrap_or(Value::Null);
     let mut tree = defaults.clone();
@@ -83,12 +93,7 @@ fn load<T: ConfigFile>(layers: &Layers, prefix: &str, set: Option<&Value>) -> Lo
     problems.extend("", semantic);
     let mut placed = Problems::new();
     placed.extend(prefix, problems);
-    for problem in placed.iter_mut() {
-        let origin = layers.place(&problem.path);
-        // A default that breaks a rule is told as such only when its own key was never set: that is a contradiction with
-        // another key, and saying "default" helps to see it.
-        problem.origin = Some(origin.to_string());
-    }
+    layers.locate(&mut placed);
     Loaded { config, problems: placed }
 }
 
@@ -480,6 +485,16 @@ mod tests {
         }
         assert_eq!(told.len(), expected.len(), "{}", told.join("\n"));
         assert!(!told.join("\n").contains("hunter2"), "a secret is not repeated");
+    }
+
+    #[test]
+    fn a_table_kept_untyped_is_typed_later_with_paths_of_its_own() {
+        let value = serde_json::json!({ "journal": { "batch": "x", "path": "there" } });
+        let loaded = table::<Config>(&value);
+        let told: Vec<_> =
+            loaded.problems.iter().map(|problem| (problem.path.as_str(), problem.origin.as_deref())).collect();
+        assert_eq!(told, [("journal.batch", None)]);
+        assert_eq!((loaded.config.journal.path.as_str(), loaded.config.journal.batch), ("there", 1_000));
     }
 
     #[test]
