@@ -58,12 +58,6 @@ impl Layers {
 /// A table that another configuration carries whole (an adapter's, whose type the carrier does not know), as one type.
 /// The paths of the problems begin at the table.
 pub fn table<T: ConfigFile>(value: &Value) -> Loaded<T> {
-    load(&Layers::default(), "", Some(value))
-}
-
-/// One table as a type, outside of a file: an adapter's own table, kept untyped by whoever holds it. Defaults are laid
-/// under it; paths are relative to it.
-pub fn table<T: ConfigFile>(value: &Value) -> Loaded<T> {
     let mut loaded = load::<T>(&Layers::default(), "", Some(value));
     for problem in loaded.problems.iter_mut() {
         problem.origin = None;
