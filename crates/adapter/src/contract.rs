@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use model::{Fact, SourceId, Time};
-use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
+use service::config::{ConfigFile, Problems};
 use service::{Clock, Seeds};
 
 use crate::fault::Fault;
@@ -26,15 +25,17 @@ use crate::fault::Fault;
 pub trait Adapter: Send + Sync + 'static {
     /// The word in config and on the command line: `asterisk`, `queue-log`.
     const KIND: &'static str;
-    /// Typed config: `deny_unknown_fields`, each field documented.
-    type Config: DeserializeOwned + JsonSchema + Send;
+    /// A recording: it ends, is never reconnected, has no gaps and no heartbeats, and may be paced.
+    const RECORDING: bool = false;
+    /// Typed config: `#[serde(default, deny_unknown_fields)]`, each field documented.
+    type Config: ConfigFile;
     /// The checked config.
     type Plan: Send + Sync + 'static;
     /// A live connection.
     type Session: Session;
 
-    /// Checks the config; every problem is named (`path`: what is wrong and what to write instead).
-    fn plan(config: Self::Config) -> Result<Self::Plan, Vec<String>>;
+    /// Makes a plan of a config that [`ConfigFile::check`] found nothing wrong with. Pure; every further problem is named.
+    fn plan(config: Self::Config) -> Result<Self::Plan, Problems>;
 
     /// Connects, logs in, asks for what it needs. Bounded by the runtime's connect timeout.
     async fn connect(plan: &Self::Plan, context: Context) -> Result<Self::Session, Fault>;
@@ -82,11 +83,24 @@ pub struct Known {
     pub last_seen: Option<Time>,
 }
 
+/// An envelope of a recording, as the bytes it was recorded in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verbatim {
+    /// Its source: the key in `ingest`.
+    pub source: SourceId,
+    /// Its time, for the pace.
+    pub time: Time,
+    /// The envelope.
+    pub bytes: Bytes,
+}
+
 /// What a session gives at once.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// What happened, in the vendor's order.
     pub facts: Vec<Fact>,
+    /// Envelopes that were recorded from a Tidegate: they keep their ids and types, and are written as the bytes they are.
+    pub verbatim: Vec<Verbatim>,
     /// Changes of the adapter's own state: stored with the facts, in one transaction; `None` deletes.
     pub state: Vec<(String, Option<Bytes>)>,
     /// Vendor frames verbatim, for the `raw` stream (kept short; written only when the operator asks for it).

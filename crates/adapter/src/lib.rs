@@ -9,8 +9,13 @@
 //!
 //! Start at [`contract::Adapter`]; `docs/spec/adapter.md` walks through a new one.
 
+pub mod conformance;
 pub mod contract;
 pub mod fault;
+mod pace;
+pub mod registry;
+pub mod runtime;
 
-pub use contract::{Adapter, Batch, Context, Known, Session};
+pub use contract::{Adapter, Batch, Context, Known, Session, Verbatim};
 pub use fault::Fault;
+pub use registry::Registry;

@@ -1,1 +1,204 @@
-//! adapter-replay
+//! `replay`: a recording of envelopes, one JSON object a line (`.gz` is unpacked), played again.
+//!
+//! The simplest adapter, and the template for authors: read `docs/spec/adapter.md` beside it. What a Tidegate recorded is
+//! replayed as the bytes it was recorded in: ids, times and types stay, also those of types that are newer than we are.
+//!
+//! - **Invariant:** replaying twice records once, because ids are kept.
+//! - **Invariant:** a line that is no envelope is set aside with its number and reason; the rest goes on.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+
+use adapter::{Adapter, Batch, Context, Fault, Session, Verbatim};
+use async_trait::async_trait;
+use bytes::Bytes;
+use model::envelope::Parsed;
+use model::Envelope;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use service::config::{ConfigFile, Problems};
+
+/// The longest line that is read, in bytes; a longer one is set aside.
+pub const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// Which recordings to play.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Files to read, one after the other; `.gz` is unpacked. The command line's paths replace these.
+    pub paths: Vec<PathBuf>,
+}
+
+impl ConfigFile for Config {
+    fn check(&self, problems: &mut Problems) {
+        if self.paths.is_empty() {
+            problems.add("paths", "[]", "names no file", "give at least one path, here or on the command line");
+        }
+    }
+}
+
+/// The adapter.
+pub struct Replay;
+
+#[async_trait]
+impl Adapter for Replay {
+    const KIND: &'static str = "replay";
+    const RECORDING: bool = true;
+    type Config = Config;
+    type Plan = Config;
+    type Session = Recording;
+
+    fn plan(config: Config) -> Result<Config, Problems> {
+        Ok(config)
+    }
+
+    async fn connect(plan: &Config, _context: Context) -> Result<Recording, Fault> {
+        let mut total = 0;
+        for path in &plan.paths {
+            let metadata = std::fs::metadata(path).map_err(|e| Fault::Refused(format!("{}: {e}", path.display())))?;
+            total += metadata.len();
+        }
+        let paths = plan.paths.clone().into_iter();
+        Ok(Recording { paths, open: None, line: 0, read: 0, total })
+    }
+}
+
+/// An open recording.
+pub struct Recording {
+    paths: std::vec::IntoIter<PathBuf>,
+    open: Option<(PathBuf, Box<dyn BufRead + Send>)>,
+    line: u64,
+    read: u64,
+    total: u64,
+}
+
+#[async_trait]
+impl Session for Recording {
+    async fn next(&mut self, max: usize) -> Result<Batch, Fault> {
+        let mut batch = Batch::default();
+        while batch.verbatim.len() + batch.malformed.len() < max {
+            let Some(line) = self.line()? else {
+                batch.done = true;
+                break;
+            };
+            let seen = match line {
+                Ok(bytes) if bytes.trim_ascii().is_empty() => continue,
+                Ok(bytes) => envelope(bytes),
+                Err(reason) => Err((Bytes::new(), reason.to_owned())),
+            };
+            match seen {
+                Ok(envelope) => batch.verbatim.push(envelope),
+                Err((bytes, reason)) => batch.malformed.push((bytes, format!("line {}: {reason}", self.line))),
+            }
+        }
+        batch.progress = Some((self.read.min(self.total), self.total));
+        Ok(batch)
+    }
+}
+
+fn envelope(bytes: Vec<u8>) -> Result<Verbatim, (Bytes, String)> {
+    let (source, time) = match Envelope::parse(&bytes) {
+        Ok(Parsed::Known(known)) => (known.source, known.time),
+        Ok(Parsed::Unknown(head)) => (head.source, head.time),
+        Err(error) => return Err((bytes.into(), error.to_string())),
+    };
+    Ok(Verbatim { source, time, bytes: bytes.into() })
+}
+
+impl Recording {
+    /// The next line of the next file; the inner error is a line too long to keep.
+    fn line(&mut self) -> Result<Option<Result<Vec<u8>, &'static str>>, Fault> {
+        loop {
+            if self.open.is_none() {
+                let Some(path) = self.paths.next() else { return Ok(None) };
+                let refused = |e: std::io::Error| Fault::Refused(format!("{}: {e}", path.display()));
+                let file = BufReader::with_capacity(1 << 16, File::open(&path).map_err(refused)?);
+                let packed = path.extension().is_some_and(|e| e == "gz");
+                let reader: Box<dyn BufRead + Send> = if packed {
+                    Box::new(BufReader::with_capacity(1 << 16, flate2::read::MultiGzDecoder::new(file)))
+                } else {
+                    Box::new(file)
+                };
+                self.line = 0;
+                self.open = Some((path, reader));
+            }
+            let Some((path, reader)) = self.open.as_mut() else { continue };
+            let mut bytes = Vec::with_capacity(512);
+            let mut limited = reader.take(LINE_BYTES_MAX as u64 + 1);
+            let read = limited.read_until(b'\n', &mut bytes);
+            let read = read.map_err(|e| Fault::Refused(format!("{} line {}: {e}", path.display(), self.line + 1)))?;
+            if read == 0 {
+                self.open = None;
+                continue;
+            }
+            self.read += read as u64;
+            self.line += 1;
+            if bytes.len() > LINE_BYTES_MAX {
+                skip_line(reader).map_err(|e| Fault::Refused(format!("{}: {e}", path.display())))?;
+                return Ok(Some(Err("is longer than 1 MiB")));
+            }
+            while bytes.last().is_some_and(|b| matches!(b, b'\n' | b'\r')) {
+                bytes.pop();
+            }
+            return Ok(Some(Ok(bytes)));
+        }
+    }
+}
+
+fn skip_line(reader: &mut dyn BufRead) -> std::io::Result<()> {
+    loop {
+        let buffer = reader.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let end = buffer.iter().position(|b| *b == b'\n');
+        let used = end.map_or(buffer.len(), |i| i + 1);
+        reader.consume(used);
+        if end.is_some() {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    const GOOD: &str = r#"{"specversion":"1.0","id":"e1","source":"pbx1","type":"call.ended.v1","subject":"call/1","time":"2026-01-01T00:00:00.000Z","data":{}}"#;
+
+    async fn play(content: &[u8]) -> Batch {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r.ndjson.gz");
+        let mut file = flate2::write::GzEncoder::new(File::create(&path).unwrap(), flate2::Compression::fast());
+        file.write_all(content).unwrap();
+        file.finish().unwrap();
+        let context = Context {
+            source: "replay".into(),
+            known: adapter::Known::default(),
+            clock: service::Clock::manual(0),
+            seeds: service::Seeds::fixed(1),
+        };
+        let mut session = Replay::connect(&Config { paths: vec![path] }, context).await.unwrap();
+        session.next(100).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_recorded_is_given_byte_for_byte_unknown_types_too() {
+        let newer = GOOD.replace("call.ended.v1", "call.teleported.v7");
+        let batch = play(format!("{GOOD}\n\n{newer}\r\n").as_bytes()).await;
+        assert!(batch.done && batch.malformed.is_empty());
+        let got: Vec<_> = batch.verbatim.iter().map(|v| v.bytes.as_ref()).collect();
+        assert_eq!(got, [GOOD.as_bytes(), newer.as_bytes()]);
+    }
+
+    #[tokio::test]
+    async fn a_bad_line_is_set_aside_with_its_number_and_the_rest_goes_on() {
+        let long = "x".repeat(LINE_BYTES_MAX * 2);
+        let batch = play(format!("{GOOD}\nnonsense\n{long}\n{GOOD}").as_bytes()).await;
+        assert_eq!(batch.verbatim.len(), 2);
+        assert!(batch.malformed[0].1.starts_with("line 2:"), "{}", batch.malformed[0].1);
+        assert!(batch.malformed[1].1.contains("line 3: is longer"), "{}", batch.malformed[1].1);
+    }
+}
