@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use model::event::call::QueueExit;
 use model::event::source;
 use model::{Event, Fact, SourceId};
 use serde_json::Value;
@@ -117,6 +118,10 @@ fn speaks_the_vocabulary(heard: &Heard) {
             Event::SourceConnected(_) | Event::SourceDisconnected(_) | Event::SourceGap(_) | Event::SourceHeartbeat(_)
         );
         assert!(!theirs, "{} is the runtime's to say, not the adapter's", fact.event.ty());
+        if let Event::CallDequeued(left) = &fact.event {
+            let knows = left.cause != QueueExit::Abandoned || left.waited_ms.is_some();
+            assert!(knows, "an abandon without waited_ms: the receiver could not tell a short one");
+        }
         if let Event::SourceSnapshotTaken(source::SnapshotTaken { calls, .. }) = &fact.event {
             let once: BTreeSet<_> = calls.iter().collect();
             assert_eq!(once.len(), calls.len(), "a snapshot names a call twice");

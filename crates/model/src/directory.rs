@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AgentId, QueueId, SourceId, TeamId, TenantId};
 
 /// Everything the directory knows.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Directory {
     /// Companies or business lines; a tenant that is not listed has the defaults of [`Tenant`].
@@ -24,7 +25,7 @@ pub struct Directory {
 }
 
 /// A tenant's rules.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tenant {
     /// IANA name; day and interval borders follow it.
@@ -52,17 +53,19 @@ impl Default for Tenant {
 }
 
 /// A vendor instance.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Source {
     /// Whose calls come from it; empty: `default`.
     pub tenant: String,
     /// The name for people.
     pub name: String,
+    /// A recording of the past: its events are observed long after they happened, and that is not lateness.
+    pub recorded: bool,
 }
 
 /// A queue.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Queue {
     /// The name for people; empty: its id.
@@ -78,7 +81,7 @@ pub struct Queue {
 }
 
 /// An agent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Agent {
     /// The name for people; empty: the id.
@@ -88,7 +91,7 @@ pub struct Agent {
 }
 
 /// A team.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Team {
     /// The name for people; empty: its id.
@@ -126,38 +129,52 @@ impl Directory {
         self.agents.get(agent).filter(|a| !a.team.is_empty()).map(|a| TeamId::new(&a.team))
     }
 
-    /// Every contradiction, as `path: what is wrong, what to write`.
-    pub fn problems(&self) -> Vec<String> {
+    /// Every contradiction.
+    pub fn problems(&self) -> Vec<Contradiction> {
         let mut found = Vec::new();
+        let mut add = |path: String, what: String, fix: String| found.push(Contradiction { path, what, fix });
         for (id, t) in &self.tenants {
             if jiff::tz::TimeZone::get(&t.time_zone).is_err() {
-                let zone = &t.time_zone;
-                found.push(format!("tenants.{id}.time_zone: {zone:?} is no IANA zone, write one such as \"Asia/Shanghai\""));
+                let what = format!("{:?} is no IANA zone", t.time_zone);
+                add(format!("tenants.{id}.time_zone"), what, "write one such as \"Asia/Shanghai\"".to_owned());
             }
-            percent(&mut found, &format!("tenants.{id}.service_level_goal"), t.service_level_goal);
+            percent(&mut add, format!("tenants.{id}.service_level_goal"), t.service_level_goal);
         }
         for (id, q) in &self.queues {
             if let Some(goal) = q.service_level_goal {
-                percent(&mut found, &format!("queues.{id}.service_level_goal"), goal);
+                percent(&mut add, format!("queues.{id}.service_level_goal"), goal);
             }
         }
         for (id, s) in &self.sources {
             if !s.tenant.is_empty() && s.tenant != "default" && !self.tenants.contains_key(s.tenant.as_str()) {
-                found.push(format!("sources.{id}.tenant: there is no tenant {:?}, add [tenants.{}]", s.tenant, s.tenant));
+                let what = format!("there is no tenant {:?}", s.tenant);
+                add(format!("sources.{id}.tenant"), what, format!("add the table tenants.{}", s.tenant));
             }
         }
         for (id, a) in &self.agents {
             if !a.team.is_empty() && !self.teams.contains_key(a.team.as_str()) {
-                found.push(format!("agents.{id}.team: there is no team {:?}, add [teams.{}]", a.team, a.team));
+                let what = format!("there is no team {:?}", a.team);
+                add(format!("agents.{id}.team"), what, format!("add the table teams.{}", a.team));
             }
         }
         found
     }
 }
 
-fn percent(found: &mut Vec<String>, path: &str, value: f64) {
+/// Something that cannot be, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contradiction {
+    /// Where, dotted.
+    pub path: String,
+    /// What is wrong.
+    pub what: String,
+    /// What to write instead.
+    pub fix: String,
+}
+
+fn percent(add: &mut impl FnMut(String, String, String), path: String, value: f64) {
     if !(0.0..=100.0).contains(&value) {
-        found.push(format!("{path}: {value} is outside 0 to 100 per cent"));
+        add(path, format!("{value} is no percentage"), "write 0 to 100".to_owned());
     }
 }
 
@@ -180,9 +197,8 @@ mod tests {
         d.tenants.insert("bank".into(), Tenant { time_zone: "Mars/Base".into(), service_level_goal: 120.0, ..Tenant::default() });
         d.agents.insert("101".into(), Agent { team: "red".into(), ..Agent::default() });
         d.sources.insert("pbx1".into(), Source { tenant: "shop".into(), ..Source::default() });
-        let all = d.problems().join("\n");
-        for want in ["tenants.bank.time_zone", "tenants.bank.service_level_goal", "agents.101.team", "sources.pbx1.tenant"] {
-            assert!(all.contains(want), "{want} is not in {all}");
-        }
+        let paths: Vec<_> = d.problems().into_iter().map(|p| p.path).collect();
+        let want = ["tenants.bank.time_zone", "tenants.bank.service_level_goal", "sources.pbx1.tenant", "agents.101.team"];
+        assert_eq!(paths, want);
     }
 }

@@ -1,0 +1,5 @@
+//! The receiver as a process of its own.
+
+fn main() -> std::process::ExitCode {
+    service::main::<receiver::Receiver>()
+}
