@@ -1,6 +1,6 @@
 # Shared by fetch, up, down and console: where one PBX lives and which ports it takes.
 #
-#   PBX_BASE   first of the 2000 ports of this PBX (default 15000): AMI is PBX_BASE+38, SIP PBX_BASE+60, RTP from PBX_BASE+1000
+#   PBX_BASE   first of the 2000 ports of this PBX (default 15000): AMI is PBX_BASE+38, SIP PBX_BASE+60, RTP PBX_BASE+1000 to +1898
 #   PBX_ROOT   the unpacked Asterisk, shared by every PBX of this machine
 #   PBX_HOME   configuration, logs and records of this PBX
 #   PBX_SUITES releases of the distribution to look in, first hit wins

@@ -14,10 +14,13 @@
 
 pub mod ami;
 pub mod callers;
+pub mod compare;
 pub mod drive;
 pub mod figures;
 pub mod oracle;
 pub mod pbx;
 pub mod phone;
+pub mod product;
+pub mod proxy;
 pub mod records;
 pub mod sip;

@@ -1,0 +1,106 @@
+//! The product as a user has it: a process started from its command line, asked over HTTP.
+
+use crate::pbx::target_dir;
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+use std::fs::OpenOptions;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+/// A running `tidegate up`; killed when dropped.
+#[derive(Debug)]
+pub struct Product {
+    binary: PathBuf,
+    arguments: Vec<String>,
+    folder: PathBuf,
+    http: SocketAddr,
+    child: Child,
+    client: reqwest::Client,
+}
+
+impl Product {
+    /// Builds the binary if need be, and starts it: data and output go below `folder`, its faces listen on ports from `base` on.
+    /// `arguments` are what it takes beyond that. Back when it says that it is ready.
+    pub async fn up(folder: &Path, base: u16, arguments: &[&str]) -> Result<Self> {
+        let binary = build().await?;
+        let http = SocketAddr::from((Ipv4Addr::LOCALHOST, base));
+        let data = folder.join("data");
+        let own = ["up", "--data", &data.to_string_lossy(), "--port", &base.to_string()].map(str::to_owned);
+        let arguments: Vec<_> = own.into_iter().chain(arguments.iter().map(|&text| text.to_owned())).collect();
+        let child = start(&binary, &arguments, folder)?;
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
+        let mut product = Self { binary, arguments, folder: folder.to_owned(), http, child, client };
+        product.ready().await?;
+        Ok(product)
+    }
+
+    /// Ends it without a chance to clean up (kill -9).
+    pub async fn kill(&mut self) -> Result<()> {
+        self.child.kill().await.context("cannot kill the product")
+    }
+
+    /// Starts it again over the same data, after [`Product::kill`].
+    pub async fn start_again(&mut self) -> Result<()> {
+        self.child = start(&self.binary, &self.arguments, &self.folder)?;
+        self.ready().await
+    }
+
+    /// Asks it for JSON.
+    pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value> {
+        let url = format!("http://{}{path}", self.http);
+        let response =
+            self.client.get(&url).query(query).send().await.with_context(|| format!("no answer from {url}"))?;
+        let status = response.status();
+        let body = response.text().await?;
+        ensure!(status.is_success(), "{url} {query:?}: {status}: {body}");
+        serde_json::from_str(&body).with_context(|| format!("{url} answered no JSON: {body}"))
+    }
+
+    /// Where its wallboard is.
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.http)
+    }
+
+    async fn ready(&mut self) -> Result<()> {
+        let patience = Instant::now() + Duration::from_secs(30);
+        loop {
+            if self.get("/v1/sources", &[]).await.is_ok() {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the product ended at its start ({status}):\n{}", self.said());
+            }
+            ensure!(Instant::now() < patience, "the product was not ready within 30 s:\n{}", self.said());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The last lines that it wrote.
+    pub fn said(&self) -> String {
+        let output = std::fs::read_to_string(self.folder.join("output.log")).unwrap_or_default();
+        let lines: Vec<_> = output.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+}
+
+fn start(binary: &Path, arguments: &[String], folder: &Path) -> Result<Child> {
+    std::fs::create_dir_all(folder)?;
+    let output = OpenOptions::new().create(true).append(true).open(folder.join("output.log"))?;
+    let mut command = Command::new(binary);
+    command.args(arguments).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).kill_on_drop(true);
+    command.spawn().with_context(|| format!("cannot start {}", binary.display()))
+}
+
+/// `cargo test` builds the binaries of the package under test only, and the product is another one.
+async fn build() -> Result<PathBuf> {
+    let profile = std::env::current_exe()?.components().any(|part| part.as_os_str() == "release");
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "-p", "tidegate", "--bin", "tidegate"]).args(profile.then_some("--release"));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    ensure!(cargo.status().await.context("cannot run cargo")?.success(), "the product does not build");
+    Ok(target_dir().join(if profile { "release" } else { "debug" }).join("tidegate"))
+}
