@@ -2,7 +2,10 @@
 //!
 //! ```text
 //! #[test]
-//! fn it_is_a_component() { service::conformance::component::<Collector>(); }
+//! fn it_is_a_component() {
+//!     service::conformance::component::<Collector>();
+//!     service::conformance::reference::<Collector>();
+//! }
 //! ```
 
 use serde_json::Value;
@@ -22,6 +25,43 @@ pub fn component<C: Component>() {
     what_is_printed_reads_back_the_same::<C>();
     the_schema_describes_every_key::<C>();
     names_follow_the_rules::<C>();
+}
+
+/// The page `docs/reference/NAME.md` says what the types say. With `TIDEGATE_BLESS=1` it is written instead.
+///
+/// # Panics
+/// When the page is not current, telling how to write it anew.
+pub fn reference<C: Component>() {
+    let title = format!(
+        "# Configuration of {}\n\n{}. The table `[process]` is in [process.md](process.md).\n\n",
+        C::NAME,
+        C::ABOUT
+    );
+    let page = title + &crate::config::reference::<C::Config>(C::NAME);
+    golden(&format!("docs/reference/{}.md", C::NAME), &page);
+}
+
+/// A generated file of the repository, `path` from its root, is what is generated now. With `TIDEGATE_BLESS=1` it is
+/// written instead.
+///
+/// # Panics
+/// When the file is not current, telling how to write it anew.
+#[expect(clippy::disallowed_methods, reason = "a test's own switch, not configuration")]
+pub fn golden(path: &str, text: &str) {
+    let here = std::env::current_dir().expect("a test runs somewhere");
+    let root =
+        here.ancestors().find(|folder| folder.join("Cargo.lock").exists()).expect("a test runs inside the repository");
+    let file = root.join(path);
+    if std::env::var_os("TIDEGATE_BLESS").is_some() {
+        std::fs::create_dir_all(file.parent().expect("a file is in a folder")).expect("the folder can be made");
+        return std::fs::write(&file, text).expect("the file can be written");
+    }
+    let kept = std::fs::read_to_string(&file).unwrap_or_default();
+    let at = kept.lines().zip(text.lines()).take_while(|(kept, now)| kept == now).count() + 1;
+    assert!(
+        kept == text,
+        "{path} is not current (line {at}): run this test with TIDEGATE_BLESS=1, look at the diff, commit it"
+    );
 }
 
 /// C1: the default configuration passes.

@@ -1,13 +1,14 @@
 //! How a component is: named checks with a state, since when and why; pulses that prove its loops turn; heartbeats.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Clock, metric};
+use crate::{Clock, Context, metric};
 
 /// Checks a component may have; more fold into one called `other`.
 const CHECKS_MAX: usize = 256;
@@ -213,6 +214,31 @@ fn worst(checks: &BTreeMap<String, Status>) -> State {
     checks.values().map(|status| status.state).max().unwrap_or(State::Ok)
 }
 
+/// Publishes a heartbeat at once and then every `period`, until the drain starts; one more then says that it drains. What
+/// `publish` cannot deliver is a degraded check, never an end: the next one tells the same and more.
+pub async fn heartbeats<F, P, E>(context: &Context, period: Duration, mut publish: F)
+where
+    F: FnMut(Heartbeat) -> P + Send,
+    P: Future<Output = Result<(), E>> + Send,
+    E: std::fmt::Display,
+{
+    let check = context.health.check("heartbeat");
+    let mut every = context.clock.interval(period);
+    loop {
+        match publish(context.health.heartbeat()).await {
+            Ok(()) => check.ok(),
+            Err(error) => check.degraded(error.to_string()),
+        }
+        tokio::select! {
+            () = context.drain.started() => break,
+            () = every.tick() => {}
+        }
+    }
+    context.health.draining();
+    // The process is ending: nobody could act on a failure now.
+    let _ = publish(context.health.heartbeat()).await;
+}
+
 /// One named check. Setting the same state again keeps its `since`.
 #[derive(Debug, Clone)]
 pub struct Check {
@@ -311,5 +337,27 @@ mod tests {
     fn heartbeats_are_numbered() {
         let health = Health::new("pusher", "p", Clock::manual(0));
         assert_eq!((health.heartbeat().sequence, health.heartbeat().sequence, health.report().sequence), (1, 2, 2));
+    }
+
+    #[tokio::test]
+    async fn heartbeats_go_on_after_a_failure_and_end_with_the_drain() {
+        let clock = Clock::manual(0);
+        let context = Context::new("pusher", "p", clock.clone(), &crate::Seeds::fixed(1));
+        context.health.started();
+        let sent = Mutex::new(Vec::new());
+        let publish = |beat: Heartbeat| {
+            sent.lock().unwrap().push((beat.at_ms, beat.draining));
+            let fails = beat.sequence == 2;
+            async move { if fails { Err("journal is away") } else { Ok(()) } }
+        };
+        let stop = async {
+            clock.advance(Duration::from_millis(1_500)).await;
+            assert_eq!(context.health.report().checks["heartbeat"].why, "journal is away");
+            clock.advance(Duration::from_secs(1)).await;
+            assert_eq!(context.health.report().state, State::Ok);
+            context.drain.start("test");
+        };
+        tokio::join!(heartbeats(&context, Duration::from_secs(1), publish), stop);
+        assert_eq!(*sent.lock().unwrap(), [(0, false), (1_000, false), (2_000, false), (2_500, true)]);
     }
 }

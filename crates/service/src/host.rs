@@ -140,7 +140,7 @@ impl Host {
         let drained = tokio::select! {
             biased;
             drained = self.drain_all(&running, &reason, &mut ends) => drained,
-            Some(signal) = stop.recv() => Err(Error::bug(format!("stopped by a second {signal} before the drain ended"))),
+            Some(signal) = stop.recv() => Err(late(format!("stopped by a second {signal} before the drain ended"))),
         };
         tracing::info!(clean = drained.is_ok(), "stopped");
         first.and(drained)
@@ -193,7 +193,7 @@ impl Host {
             if self.clock.timeout(left, task.finished()).await.is_err() {
                 let message = format!("{} did not finish within {}", context.component, self.process.drain);
                 tracing::error!(code = "TG0071", component = context.component, message);
-                outcome = outcome.and(Err(Error::new(crate::Class::Bug, "TG0071", message)));
+                outcome = outcome.and(Err(late(message)));
             }
             let left = end.saturating_sub(self.clock.monotonic());
             outcome = outcome.and(context.tasks.shutdown(left).await.map_err(Error::from));
@@ -213,6 +213,10 @@ impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Host({}, {} components)", self.process.instance, self.built.len())
     }
+}
+
+fn late(message: String) -> Error {
+    Error::new(crate::Class::Bug, "TG0071", message)
 }
 
 /// SIGTERM and SIGINT by name, as they come.

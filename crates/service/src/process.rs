@@ -52,3 +52,26 @@ impl Process {
         self.seed.map_or_else(Seeds::from_entropy, Seeds::fixed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_the_table_process_is_current() {
+        let intro = "# Configuration of every process\n\nDefault < file < environment (`TIDEGATE_PROCESS__DRAIN=5s`) < flag \
+            (`--set process.drain=5s`). The same file serves every\nprocess of a host: each reads `[process]` and the table of its \
+            own component.\n\n";
+        crate::conformance::golden(
+            "docs/reference/process.md",
+            &format!("{intro}{}", crate::config::reference::<Process>("process")),
+        );
+    }
+
+    #[test]
+    fn the_same_seed_is_the_same_run_and_none_is_another_each_time() {
+        let seeded = Process { seed: Some(7), ..Process::default() };
+        assert_eq!(seeded.seeds(), Seeds::fixed(7));
+        assert_ne!(Process::default().seeds(), Process::default().seeds());
+    }
+}

@@ -163,10 +163,9 @@ impl Tasks {
         let id = ticket.id;
         let handle = tokio::spawn(async move {
             let ticket = ticket;
-            match AssertUnwindSafe(future).catch_unwind().await {
-                Ok(outcome) => ticket.end(outcome.fault().map(|message| ("failed", message))),
-                Err(panic) => ticket.end(Some(("panicked", panic_message(&*panic)))),
-            }
+            // In a statement of its own: what the future held is dropped before its end is told.
+            let outcome = AssertUnwindSafe(future).catch_unwind().await;
+            ticket.judge(outcome);
         });
         Ok(self.started(id, handle.abort_handle(), done))
     }
@@ -183,9 +182,9 @@ impl Tasks {
     {
         let (ticket, done) = self.admit(name.into())?;
         let id = ticket.id;
-        let handle = tokio::task::spawn_blocking(move || match std::panic::catch_unwind(AssertUnwindSafe(work)) {
-            Ok(outcome) => ticket.end(outcome.fault().map(|message| ("failed", message))),
-            Err(panic) => ticket.end(Some(("panicked", panic_message(&*panic)))),
+        let handle = tokio::task::spawn_blocking(move || {
+            let outcome = std::panic::catch_unwind(AssertUnwindSafe(work));
+            ticket.judge(outcome);
         });
         Ok(self.started(id, handle.abort_handle(), done))
     }
@@ -335,6 +334,13 @@ struct Ticket {
 }
 
 impl Ticket {
+    fn judge<O: Outcome>(self, outcome: std::thread::Result<O>) {
+        self.end(match outcome {
+            Ok(outcome) => outcome.fault().map(|message| ("failed", message)),
+            Err(panic) => Some(("panicked", panic_message(&*panic))),
+        });
+    }
+
     fn end(self, fault: Option<(&'static str, String)>) {
         if let Some((what, message)) = fault {
             let mut state = self.tasks.state();
