@@ -7,12 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::clock::Clock;
 use crate::contract::{
     Batch, Commit, Consumer, Delivery, Generation, Journal, Partition, Position, Start, Subscription,
 };
 use crate::group::{Standing, Step};
 use crate::{Error, Result};
+use service::Clock;
 
 /// What an implementation gives its consumers besides the journal itself.
 #[async_trait]
@@ -210,7 +210,8 @@ impl<B: Backend> Member<B> {
 #[async_trait]
 impl<B: Backend> Consumer for Member<B> {
     async fn next(&mut self) -> Result<Delivery> {
-        let idle = tokio::time::sleep(self.subscription.poll);
+        let clock = self.backend.clock().clone();
+        let idle = clock.sleep(self.subscription.poll);
         tokio::pin!(idle);
         loop {
             if self.replaced {
@@ -230,7 +231,11 @@ impl<B: Backend> Consumer for Member<B> {
             if let Some(batch) = self.read_on().await? {
                 return Ok(Delivery::Batch(batch));
             }
+            if self.subscription.poll.is_zero() {
+                return Ok(Delivery::Idle);
+            }
             tokio::select! {
+                biased;
                 changed = self.ticks.changed() => changed.map_err(|_| Error::Closed)?,
                 () = &mut idle => return Ok(Delivery::Idle),
             }

@@ -134,7 +134,7 @@ pub struct Subscription {
     pub streams: Vec<Stream>,
     /// Where to begin.
     pub start: Start,
-    /// How long `next` waits for records before it says [`Delivery::Idle`].
+    /// How long `next` waits for records, on the journal's clock, before it says [`Delivery::Idle`]. Zero: not at all.
     pub poll: Duration,
     /// The most records in a batch.
     pub max_records: usize,

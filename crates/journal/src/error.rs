@@ -162,4 +162,35 @@ impl Error {
             Self::NoSuchPartition { .. } | Self::Poisoned(_) | Self::Closed => Class::Bug,
         }
     }
+
+    /// The code of the page in `docs/errors`, for what an operator must know of.
+    pub const fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Topology { .. } => Some("TG0110"),
+            Self::NotAJournal { .. } => Some("TG0102"),
+            Self::SqliteTooOld { .. } => Some("TG0103"),
+            Self::Damaged { .. } | Self::Corrupt { .. } => Some("TG0104"),
+            Self::Truncated { .. } => Some("TG0105"),
+            Self::Beyond { .. } => Some("TG0106"),
+            Self::Full => Some("TG0107"),
+            Self::Busy => Some("TG0108"),
+            Self::Poisoned(_) | Self::Storage(_) => Some("TG0109"),
+            Self::Fenced { .. } | Self::NoSuchPartition { .. } | Self::TooLarge { .. } | Self::Closed => None,
+        }
+    }
+}
+
+impl From<Error> for service::Error {
+    /// What ends a component: its exit code tells the supervisor whether starting again may help.
+    fn from(error: Error) -> Self {
+        let class = match &error {
+            Error::Topology { .. } | Error::NotAJournal { .. } => service::error::Class::Config,
+            Error::Poisoned(_) => service::error::Class::Dependency,
+            other => match other.class() {
+                Class::Transient | Class::Refused => service::error::Class::Dependency,
+                Class::Malformed | Class::Bug => service::error::Class::Bug,
+            },
+        };
+        Self::new(class, error.code().unwrap_or("TG0070"), error.to_string())
+    }
 }

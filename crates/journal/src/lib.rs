@@ -18,7 +18,6 @@
 //!
 //! Start reading at `contract.rs`; then `group.rs` (who holds what, pure), `consumer.rs`, and `embedded/writer.rs` (group commit).
 
-mod clock;
 pub mod config;
 pub mod conformance;
 mod consumer;
@@ -29,8 +28,8 @@ mod group;
 pub mod memory;
 mod metering;
 mod stream;
+pub mod upkeep;
 
-pub use clock::{Clock, Hands};
 pub use contract::{
     Batch, Commit, Consumer, Damage, Delivery, Entry, Generation, Journal, Partition, Position, Record, Report,
     Retention, Start, Subscription, Swept,

@@ -8,13 +8,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::clock::Clock;
 use crate::consumer::{Backend, Member};
 use crate::contract::{
     Batch, Commit, Consumer, Entry, Journal, Partition, Position, Record, Report, Retention, Subscription, Swept, check,
 };
 use crate::group::{Group, Standing, Step};
 use crate::{Error, Result, Stream, Topology};
+use service::Clock;
 
 /// A journal in memory.
 pub struct Memory {

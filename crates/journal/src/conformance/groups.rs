@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Fixture, LEASE, Setup, call, drain, follow, numbered, reached, subscription, values, with_partitions};
+use super::{
+    Fixture, LEASE, Setup, breathe, call, drain, follow, numbered, reached, subscription, values, with_partitions,
+};
 use crate::{Commit, Consumer, Delivery, Error, Journal, Partition, Position, Start, Stream};
 
 /// Calls all members in turn until nobody is told anything new, following what each holds.
@@ -70,12 +72,16 @@ pub async fn a_consumer_waits_for_what_comes(make: impl AsyncFn(Setup) -> Fixtur
 }
 
 pub async fn an_idle_consumer_says_so(make: impl AsyncFn(Setup) -> Fixture) {
-    let (fixture, _) = with_partitions(make, 1).await;
-    let mut consumer = fixture.journal.subscribe(subscription("g", "m")).await.unwrap();
+    let (fixture, clock) = with_partitions(make, 1).await;
+    let poll = Duration::from_millis(100);
+    let mut consumer = fixture.journal.subscribe(subscription("g", "m").poll(poll)).await.unwrap();
     assert!(matches!(consumer.next().await.unwrap(), Delivery::Assigned(_)));
     for _ in 0..3 {
-        assert_eq!(consumer.next().await.unwrap(), Delivery::Idle, "again and again, so that its owner can tick");
+        let (next, ()) = tokio::join!(consumer.next(), clock.advance(poll));
+        assert_eq!(next.unwrap(), Delivery::Idle, "again and again, so that its owner can tick");
     }
+    let early = tokio::time::timeout(Duration::from_millis(20), consumer.next()).await;
+    assert!(early.is_err(), "not before the poll time has passed");
 }
 
 pub async fn a_consumer_resumes_where_it_committed(make: impl AsyncFn(Setup) -> Fixture) {
@@ -252,24 +258,26 @@ pub async fn a_dropped_member_hands_over_at_once(make: impl AsyncFn(Setup) -> Fi
         if counts(&members) == [4] {
             return;
         }
+        breathe().await;
     }
     panic!("the heir holds {:?}", counts(&members));
 }
 
 pub async fn a_member_that_stops_calling_is_fenced(make: impl AsyncFn(Setup) -> Fixture) {
-    let (fixture, hands) = with_partitions(make, 2).await;
+    let (fixture, clock) = with_partitions(make, 2).await;
     let journal = &*fixture.journal;
     journal.append(numbered(Stream::EventsCall, 0, 20)).await.unwrap();
     let mut members = vec![join(journal, "a").await, join(journal, "b").await];
     settle(&mut members).await;
     let (mut stuck, held) = members.remove(0);
     let (stream, partition) = held[0];
-    hands.advance(LEASE * 30);
+    clock.advance(LEASE * 30).await;
     for _ in 0..100 {
         settle(&mut members).await;
         if members[0].1.len() == 2 {
             break;
         }
+        breathe().await;
     }
     assert_eq!(counts(&members), [2], "the living one takes over");
     let fence = Some(stuck.generation());

@@ -4,6 +4,7 @@
 //! Durability is not here: it takes processes that are killed and files that are damaged, and so belongs to the tests of each implementation.
 
 #![allow(missing_docs, reason = "the names of the cases are sentences; they say what is promised")]
+#![allow(clippy::disallowed_methods, reason = "the suite waits for threads and processes, and these live in real time")]
 #![allow(clippy::missing_panics_doc, reason = "each case panics when the promise is broken")]
 
 pub mod appending;
@@ -16,10 +17,9 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{
-    Batch, Clock, Consumer, Delivery, Entry, Hands, Journal, Partition, Position, Record, Stream, Subscription,
-    Topology,
-};
+use service::Clock;
+
+use crate::{Batch, Consumer, Delivery, Entry, Journal, Partition, Position, Record, Stream, Subscription, Topology};
 
 /// How a case wants its journal.
 #[derive(Clone, Debug)]
@@ -110,10 +110,10 @@ const START_MS: i64 = 1_700_000_000_000;
 /// The lease of the suite's members.
 const LEASE: Duration = Duration::from_secs(3);
 
-/// A journal with `partitions` partitions of every stream, and the hands of its clock.
-async fn with_partitions(make: impl AsyncFn(Setup) -> Fixture, partitions: u32) -> (Fixture, Hands) {
-    let (clock, hands) = Clock::manual(START_MS);
-    (make(Setup { topology: Topology::uniform(partitions), clock, lease: LEASE }).await, hands)
+/// A journal with `partitions` partitions of every stream, and its clock.
+async fn with_partitions(make: impl AsyncFn(Setup) -> Fixture, partitions: u32) -> (Fixture, Clock) {
+    let clock = Clock::manual(START_MS);
+    (make(Setup { topology: Topology::uniform(partitions), clock: clock.clone(), lease: LEASE }).await, clock)
 }
 
 fn call(key: &str, value: &str) -> Entry {
@@ -143,7 +143,12 @@ async fn all_of(journal: &dyn Journal, stream: Stream, partition: u32) -> Vec<Re
 }
 
 fn subscription(group: &str, member: &str) -> Subscription {
-    Subscription::new(group, member, [Stream::EventsCall]).poll(Duration::from_millis(20))
+    Subscription::new(group, member, [Stream::EventsCall]).poll(Duration::ZERO)
+}
+
+/// Lets other threads of the implementation do what nobody waits for.
+async fn breathe() {
+    tokio::time::sleep(Duration::from_millis(5)).await;
 }
 
 /// Calls `next` until it is idle, and says what came.

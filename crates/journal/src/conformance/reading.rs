@@ -87,10 +87,10 @@ pub async fn a_wait_ends_when_the_record_is_there(make: impl AsyncFn(Setup) -> F
 }
 
 pub async fn records_carry_the_time_at_which_they_were_taken(make: impl AsyncFn(Setup) -> Fixture) {
-    let (fixture, hands) = with_partitions(make, 1).await;
+    let (fixture, clock) = with_partitions(make, 1).await;
     let journal = &*fixture.journal;
     journal.append(vec![call("a", "0")]).await.unwrap();
-    hands.advance(Duration::from_millis(1_500));
+    clock.advance(Duration::from_millis(1_500)).await;
     journal.append(vec![call("a", "1")]).await.unwrap();
     let times: Vec<_> =
         all_of(journal, Stream::EventsCall, 0).await.iter().map(|record| record.recorded_at_ms).collect();

@@ -14,10 +14,10 @@ async fn kept(journal: &dyn Journal, stream: Stream) -> Vec<String> {
 }
 
 pub async fn retention_by_count_age_and_size(make: impl AsyncFn(Setup) -> Fixture) {
-    let (fixture, hands) = with_partitions(make, 1).await;
+    let (fixture, clock) = with_partitions(make, 1).await;
     let journal = &*fixture.journal;
     journal.append(numbered(Stream::Raw, 0, 5_000)).await.unwrap();
-    hands.advance(Duration::from_secs(60));
+    clock.advance(Duration::from_secs(60)).await;
     journal.append(numbered(Stream::Raw, 5_000, 5_010)).await.unwrap();
     journal.append(numbered(Stream::EventsCall, 0, 10)).await.unwrap();
     let none = journal.retain(&[Retention::of(Stream::Raw)]).await.unwrap();
@@ -91,13 +91,13 @@ pub async fn compaction_keeps_the_latest_of_each_key(make: impl AsyncFn(Setup) -
 }
 
 pub async fn a_tombstone_removes_its_key_and_later_itself(make: impl AsyncFn(Setup) -> Fixture) {
-    let (fixture, hands) = with_partitions(make, 1).await;
+    let (fixture, clock) = with_partitions(make, 1).await;
     let journal = &*fixture.journal;
     journal.append(vec![view("a", "1"), view("b", "1"), view("a", "")]).await.unwrap();
-    hands.advance(Duration::from_secs(10));
+    clock.advance(Duration::from_secs(10)).await;
     journal.compact(60_000).await.unwrap();
     assert_eq!(kept(journal, Stream::Views).await, ["1", ""], "readers must have time to see the tombstone");
-    hands.advance(Duration::from_secs(60));
+    clock.advance(Duration::from_secs(60)).await;
     journal.compact(60_000).await.unwrap();
     assert_eq!(kept(journal, Stream::Views).await, ["1"]);
     let end = journal.read(Stream::Views, 0, 2, 10, 1 << 20).await.unwrap();

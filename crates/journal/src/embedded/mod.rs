@@ -29,13 +29,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use crate::clock::Clock;
 use crate::consumer::{Backend, Member};
 use crate::contract::{
     Batch, Commit, Consumer, Entry, Journal, Partition, Position, Report, Retention, Subscription, Swept, check, limit,
 };
 use crate::group::{Standing, Step};
 use crate::{Error, Result, Stream, Topology, metering};
+use service::Clock;
 
 use board::Board;
 use books::{Head, Slots};
@@ -104,6 +104,7 @@ impl Embedded {
     ///
     /// # Errors
     /// `NotAJournal`, `Topology`, `SqliteTooOld`, `Corrupt`, `Busy`, `Storage`.
+    #[expect(clippy::disallowed_methods, reason = "awaited at once, so its panic is seen here")]
     pub async fn open(options: Options) -> Result<Arc<Self>> {
         let (path, topology, busy) = (options.path.clone(), options.topology.clone(), options.busy);
         let opened = tokio::task::spawn_blocking(move || {

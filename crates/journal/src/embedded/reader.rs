@@ -28,6 +28,10 @@ impl Readers {
         Arc::new(Self { path, busy, idle: Mutex::new(Vec::new()), permits: Semaphore::new(connections.max(1)) })
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "awaited at once, so its panic is seen here; a permit bounds how many"
+    )]
     /// Runs `work` with a connection, within one read transaction, so that all it reads is of one moment.
     pub(crate) async fn run<T: Send + 'static>(
         self: &Arc<Self>,

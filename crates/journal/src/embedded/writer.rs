@@ -14,10 +14,10 @@ use super::board::Board;
 use super::books::Slots;
 use super::file::{fault, is_disk_failure};
 use super::ledger::{Ledger, Moved};
-use crate::clock::Clock;
 use crate::contract::{Commit, Position, Retention};
 use crate::group::{Standing, Step};
 use crate::{Error, Result, Topology, metering};
+use service::Clock;
 
 /// A transaction is closed when it holds so many records: more would make everybody in it wait, and gain little.
 const BATCH_RECORDS: usize = 1_000;
