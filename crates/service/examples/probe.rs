@@ -108,4 +108,17 @@ mod tests {
     fn it_is_a_component() {
         service::conformance::component::<Probe>();
     }
+
+    #[tokio::test]
+    async fn it_lives_and_stops() {
+        let settled = service::Clock::system();
+        service::conformance::life::<Probe>("[probe]\nevery = \"10ms\"\n", settled.sleep(Duration::from_millis(50)))
+            .await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "C7: probe is not built")]
+    async fn one_that_cannot_be_built_is_told() {
+        service::conformance::life::<Probe>("[probe]\nfault = \"build\"\n", async {}).await;
+    }
 }

@@ -8,11 +8,15 @@
 //! }
 //! ```
 
+use std::future::Future;
+
 use serde_json::Value;
 
-use crate::Component;
 use crate::config::Layers;
 use crate::entry::{load, printed, schema};
+use crate::http::Listen;
+use crate::process::Process;
+use crate::{Clock, Component, Host, Millis, Seeds};
 
 /// Runs every check that needs no world.
 ///
@@ -25,6 +29,29 @@ pub fn component<C: Component>() {
     what_is_printed_reads_back_the_same::<C>();
     the_schema_describes_every_key::<C>();
     names_follow_the_rules::<C>();
+}
+
+/// Lives once: builds from this configuration (TOML, as in a file; temporary folders, ports 0), runs for `while_it_runs`,
+/// is asked to stop, and must stop cleanly within ten seconds. On the real clock.
+///
+/// # Panics
+/// When it cannot be planned, built, or does not stop cleanly; and when it ends before it is asked to.
+pub async fn life<C: Component>(text: &str, while_it_runs: impl Future<Output = ()>) {
+    let layers = Layers::of_text("life.toml", text);
+    let loaded = load::<C>(&layers);
+    let plan = loaded.plan.unwrap_or_else(|problems| panic!("{problems}"));
+    let process = Process { drain: Millis::seconds(10), ops: Listen::loopback(0), ..loaded.process };
+    let mut host = Host::new(process, Clock::system(), Seeds::fixed(1));
+    host.build::<C>(plan).await.unwrap_or_else(|error| panic!("C7: {} is not built: {}", C::NAME, error.chain()));
+    let drain = host.drain();
+    let (_open, stop) = tokio::sync::mpsc::channel(1);
+    let stopping = async {
+        while_it_runs.await;
+        assert!(!drain.is_started(), "C7: {} ended before it was asked to", C::NAME);
+        drain.start("conformance");
+    };
+    let (outcome, ()) = tokio::join!(host.run_until(stop), stopping);
+    outcome.unwrap_or_else(|error| panic!("C8: {} did not stop cleanly: {}", C::NAME, error.chain()));
 }
 
 /// The page `docs/reference/NAME.md` says what the types say. With `TIDEGATE_BLESS=1` it is written instead.

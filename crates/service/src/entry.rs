@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::config::{self, Layers, Origin, Sources};
 use crate::process::Process;
-use crate::{Clock, Component, Error, Host, Problems, Result};
+use crate::{Clock, Component, Error, Host, Problems, Result, telemetry};
 
 /// The whole of a thin binary's `main`: reads flags and configuration, runs the component, and turns the outcome into an
 /// exit code (0 · 64 usage · 78 configuration · 69 dependency · 70 bug).
@@ -105,6 +105,7 @@ fn run<C: Component>(matches: &ArgMatches) -> Result<()> {
     let outcome = runtime.block_on(async {
         let seeds = process.seeds();
         let mut host = Host::new(process, Clock::system(), seeds);
+        telemetry::panics_to_log();
         host.build::<C>(plan).await?;
         host.run().await
     });

@@ -137,6 +137,7 @@ impl Host {
             }
         };
         tracing::info!(reason, "draining");
+        self.drain.start(reason.clone());
         let drained = tokio::select! {
             biased;
             drained = self.drain_all(&running, &reason, &mut ends) => drained,
@@ -192,7 +193,7 @@ impl Host {
             let left = end.saturating_sub(self.clock.monotonic());
             if self.clock.timeout(left, task.finished()).await.is_err() {
                 let message = format!("{} did not finish within {}", context.component, self.process.drain);
-                tracing::error!(code = "TG0071", component = context.component, message);
+                tracing::error!(code = "TG0071", component = context.component, "{message}");
                 outcome = outcome.and(Err(late(message)));
             }
             let left = end.saturating_sub(self.clock.monotonic());
@@ -242,4 +243,73 @@ fn signals() -> Result<mpsc::Receiver<String>> {
         }
     });
     Ok(signals)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::http::Listen;
+
+    type Story = Arc<Mutex<Vec<String>>>;
+
+    fn host() -> Host {
+        let process = Process { ops: Listen::loopback(0), drain: crate::Millis::seconds(5), ..Process::default() };
+        Host::new(process, Clock::system(), Seeds::fixed(1))
+    }
+
+    /// A component that tells when it is asked to stop, and takes a moment over it.
+    fn add(host: &mut Host, name: &'static str, story: &Story) {
+        let (context, story) = (host.context(name), Arc::clone(story));
+        host.add(context.clone(), async move {
+            context.drain.started().await;
+            story.lock().unwrap().push(format!("{name} asked"));
+            context.clock.sleep(Duration::from_millis(20)).await;
+            story.lock().unwrap().push(format!("{name} done"));
+            Ok(())
+        });
+    }
+
+    #[tokio::test]
+    async fn components_drain_one_after_the_other_in_the_order_of_the_way() {
+        let (mut host, story) = (host(), Story::default());
+        add(&mut host, "collector", &story);
+        add(&mut host, "receiver", &story);
+        let (stop, stopped) = mpsc::channel(1);
+        stop.send("SIGTERM".to_owned()).await.unwrap();
+        host.run_until(stopped).await.unwrap();
+        assert_eq!(*story.lock().unwrap(), ["collector asked", "collector done", "receiver asked", "receiver done"]);
+    }
+
+    #[tokio::test]
+    async fn a_failing_component_drains_the_others_and_its_error_is_the_outcome() {
+        let (mut host, story) = (host(), Story::default());
+        add(&mut host, "collector", &story);
+        let broken = host.context("receiver");
+        host.add(broken, async { Err(Error::dependency("TG0022", "the journal is gone")) });
+        let (_stop, stopped) = mpsc::channel(1);
+        let error = host.run_until(stopped).await.unwrap_err();
+        assert_eq!((error.code(), error.class().exit()), ("TG0022", 69));
+        assert_eq!(*story.lock().unwrap(), ["collector asked", "collector done"]);
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_component_itself_is_told_as_a_bug() {
+        let mut host = host();
+        let careless = host.context("pusher");
+        host.add(careless, async { panic!("no view {}", 3) });
+        let (_stop, stopped) = mpsc::channel(1);
+        let error = host.run_until(stopped).await.unwrap_err();
+        assert!(error.chain().contains("task host/pusher panicked: no view 3"), "{}", error.chain());
+        assert_eq!(error.class().exit(), 70);
+    }
+
+    #[tokio::test]
+    async fn what_the_process_provides_reaches_what_is_built_after() {
+        let mut host = host();
+        assert!(host.context("a").shared::<Arc<str>>().is_none());
+        host.provide::<Arc<str>>(Arc::from("journal"));
+        assert_eq!(host.context("b").shared::<Arc<str>>().as_deref(), Some("journal"));
+    }
 }

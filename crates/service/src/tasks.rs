@@ -346,7 +346,7 @@ impl Ticket {
             let mut state = self.tasks.state();
             let task = state.live.get(&self.id).map_or_else(String::new, |live| live.name.clone());
             let fault = Fault { set: self.tasks.0.name.clone(), task, what, message };
-            tracing::error!(set = fault.set, task = fault.task, message = fault.message, "task {what}");
+            tracing::error!(set = fault.set, task = fault.task, error = fault.message, "task {what}");
             state.faults_total += 1;
             if state.faults.len() < FAULTS_KEPT {
                 state.faults.push(fault);

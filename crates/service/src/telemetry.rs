@@ -1,5 +1,6 @@
 //! Logs and metrics of the process: set up once, whatever asks first.
 
+use std::io::IsTerminal;
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -52,12 +53,24 @@ impl ConfigFile for Log {
 /// Starts the log. The first call of the process wins: a second component does not change it.
 pub fn init(log: &Log) {
     let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     // An error says that a log is there already.
     let _ = match log.format {
         Format::Text => lines.try_init(),
         Format::Json => lines.json().flatten_event(true).try_init(),
     };
+}
+
+/// Sends panics to the log, with their place, so that a JSON log stays JSON. For a process's `main`, not for tests.
+pub fn panics_to_log() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let payload = panic.payload_as_str().unwrap_or("no message");
+        tracing::error!(code = "TG0070", place, payload, "panic");
+    }));
 }
 
 /// The process's metrics, to be rendered.

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use super::Problem;
-use crate::{ConfigFile, Problems};
+use crate::{ConfigFile, Problems, metric};
 
 /// Tokens a face may know.
 const TOKENS_MAX: usize = 10_000;
@@ -233,7 +233,10 @@ async fn authenticate(State(guard): State<Guard>, mut request: Request, next: Ne
             request.extensions_mut().insert(principal);
             next.run(request).await
         }
-        Err(problem) => problem.into_response(),
+        Err(problem) => {
+            metric::counter("service_requests_unauthenticated_total", &[]).increment(1);
+            problem.into_response()
+        }
     }
 }
 

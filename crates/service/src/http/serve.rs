@@ -17,7 +17,7 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use super::Listen;
 use crate::Drain;
@@ -33,7 +33,8 @@ impl Connected<IncomingStream<'_, Bounded>> for Peer {
 }
 
 /// Serves until the drain starts, then lets requests in progress finish. `limits`: the listen section the listener was
-/// bound from. Long-lived connections (WebSockets) must watch the drain themselves.
+/// bound from. Long-lived connections (WebSockets) must watch the drain themselves, and
+/// ping more often than `idle_max`.
 ///
 /// # Errors
 /// When the listener itself breaks.
@@ -84,24 +85,32 @@ impl Listener for Bounded {
 struct Connection {
     stream: TcpStream,
     idle: Pin<Box<Sleep>>,
+    active: Instant,
     idle_max: Duration,
     _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
     fn new(stream: TcpStream, place: OwnedSemaphorePermit, idle_max: Duration) -> Self {
-        Connection { stream, idle: Box::pin(tokio::time::sleep(idle_max)), idle_max, _place: place }
+        let idle = Box::pin(tokio::time::sleep(idle_max));
+        Connection { stream, idle, active: Instant::now(), idle_max, _place: place }
     }
 
+    /// Notes that something moved, or looks whether nothing has for too long. The timer is only set anew when it fires:
+    /// a busy connection costs a look at the clock, not a timer for each frame.
     fn moved<T>(&mut self, poll: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if poll.is_ready() {
-            self.idle = Box::pin(tokio::time::sleep(self.idle_max));
+            self.active = Instant::now();
             return poll;
         }
-        match self.idle.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
+        while self.idle.as_mut().poll(cx).is_ready() {
+            let end = self.active + self.idle_max;
+            if end <= Instant::now() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.idle.as_mut().reset(end);
         }
+        Poll::Pending
     }
 }
 
