@@ -31,18 +31,27 @@ as_root() {
   fi
 }
 
-# need_packages COMMAND=PACKAGE…: installs the package of every command that is missing.
+# need_packages COMMAND=PACKAGE…: installs the package of every command (or file, if it begins with /) that is missing.
 need_packages() {
   local pair missing=()
   for pair in "$@"; do
-    command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
+    case ${pair%%=*} in
+      /*) [ -e "${pair%%=*}" ] && continue ;;
+      *) command -v "${pair%%=*}" >/dev/null && continue ;;
+    esac
+    missing+=("${pair#*=}")
   done
   [ ${#missing[@]} = 0 ] && return
   say "      installing ${missing[*]}"
-  as_root apt-get -qq update || die "apt-get update failed: is there a network, and does apt on this machine have a working source?"
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null ||
-    die "apt could not install: ${missing[*]}"
+  as_root apt-get -qq update >/dev/null || die "apt-get update failed: is there a network, and does apt on this machine have a working source?"
+  local said
+  said=$(as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" 2>&1) ||
+    die "apt could not install ${missing[*]}:
+$said"
 }
+
+# What every build needs. Certificates: cargo and rustup trust nothing without them.
+need_tools() { need_debian; need_packages cc=build-essential git=git /etc/ssl/certs/ca-certificates.crt=ca-certificates; }
 
 rust_wanted() { sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml; }
 rust_found() { cargo --version 2>/dev/null | cut -d' ' -f2; }
@@ -54,7 +63,7 @@ need_rust() {
   wanted=$(rust_wanted)
   if ! enough "$wanted" "$(rust_found)"; then
     if ! command -v rustup >/dev/null; then
-      if apt-cache show rustup >/dev/null 2>&1; then
+      if apt-cache policy rustup 2>/dev/null | grep -q 'Candidate: [0-9]'; then
         need_packages rustup=rustup
       else
         say '      installing rustup by its own installer (this release of the distribution has no package of it)'
