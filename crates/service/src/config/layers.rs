@@ -11,8 +11,9 @@ use super::problem::{Problem, Problems, join};
 
 /// The top-level tables of the shared file. A process reads its own and leaves its neighbours' alone; any other name is
 /// a typing error and is refused.
-pub const SECTIONS: [&str; 11] = [
+pub const SECTIONS: [&str; 12] = [
     "process",
+    "directory",
     "collector",
     "receiver",
     "aggregator",
@@ -32,6 +33,9 @@ const ENV_PREFIX: &str = "TIDEGATE_";
 /// What to read a configuration from.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
+    /// `key=value` settings of the program itself, laid first: defaults that depend on how it was called. Everything else
+    /// overrides them, and they are shown as defaults.
+    pub base: Vec<String>,
     /// The TOML file, if any.
     pub file: Option<PathBuf>,
     /// Environment variables, as name and value; others than ours are ignored.
@@ -47,7 +51,7 @@ impl Sources {
         // A name or value that is not UTF-8 cannot be one of ours.
         let env =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Sources { file, env: env.collect(), set }
+        Sources { base: Vec::new(), file, env: env.collect(), set }
     }
 }
 
@@ -94,24 +98,26 @@ impl Layers {
     /// Reads all sources. What is wrong with them (no such file, bad syntax) is among the problems of the load.
     pub fn read(sources: &Sources) -> Layers {
         let mut layers = Layers::default();
+        layers.pairs(&sources.base, &Origin::Default);
         if let Some(path) = &sources.file {
             layers.file(path);
         }
         for (name, value) in &sources.env {
             layers.variable(name, value);
         }
-        for pair in &sources.set {
+        layers.pairs(&sources.set, &Origin::Flag);
+        layers
+    }
+
+    fn pairs(&mut self, pairs: &[String], origin: &Origin) {
+        for pair in pairs {
             match pair.split_once('=') {
-                Some((key, value)) if !key.trim().is_empty() => layers.text(key.trim(), value, Origin::Flag),
-                _ => layers.problem(
-                    "",
-                    Some(pair.clone()),
-                    "is not key=value",
-                    "write --set collector.journal.path=data",
-                ),
+                Some((key, value)) if !key.trim().is_empty() => self.text(key.trim(), value, origin.clone()),
+                _ => {
+                    self.problem("", Some(pair.clone()), "is not key=value", "write --set collector.journal.path=data")
+                }
             }
         }
-        layers
     }
 
     /// Text instead of a file, for tests and tools.
@@ -156,6 +162,7 @@ impl Layers {
     /// Notes the line of each key below `path`.
     fn remember(&mut self, path: &str, value: &DeValue<'_>, origin: &Origin, line: &dyn Fn(usize) -> Origin) {
         self.origins.insert(path.to_owned(), origin.clone());
+        self.raw.remove(path);
         match value {
             DeValue::Table(table) => {
                 for (key, value) in table {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::layers::{Layers, Origin, merge};
+use super::layers::{Layers, merge};
 use super::problem::{Problem, Problems, join};
 use super::{ConfigFile, secret};
 
@@ -219,9 +219,6 @@ fn as_text(layers: &Layers, prefix: &str, tree: &mut Value, path: &str) -> bool 
     let Some(raw) = layers.raw.get(&full) else {
         return false;
     };
-    if !matches!(layers.origins.get(&full), Some(Origin::Environment(_) | Origin::Flag)) {
-        return false;
-    }
     match at(tree, path) {
         None | Some(Value::String(_)) => false,
         Some(_) => set(tree, path, Value::String(raw.clone())),
@@ -372,7 +369,7 @@ mod tests {
     use schemars::JsonSchema;
     use serde::{Deserialize, Serialize};
 
-    use super::super::{Millis, Secret, Sources};
+    use super::super::{Millis, Origin, Secret, Sources};
     use super::*;
 
     #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -515,10 +512,17 @@ mod tests {
             variable("PATH", "/bin"),
         ];
         let set = vec!["collector.journal.batch=9".to_owned()];
-        let layers = Layers::read(&Sources { file: Some(file), env, set });
+        let base = vec!["collector.journal.path=base".to_owned(), "collector.journal.batch=1".to_owned()];
+        let base = [base, vec!["collector.journal.flush=9ms".to_owned()]].concat();
+        let layers = Layers::read(&Sources { base, file: Some(file), env, set });
         let config = layers.section::<Config>("collector").accept().unwrap();
         assert!(layers.problems(&[]).is_empty(), "{}", layers.problems(&[]));
-        assert_eq!(config.journal, Journal { path: "environment".into(), batch: 9, ..Journal::default() });
+        assert_eq!(config.journal, Journal { path: "environment".into(), batch: 9, flush: Millis::new(9) });
+        assert_eq!(
+            layers.origin("collector.journal.flush"),
+            Origin::Default,
+            "what the program itself says is a default"
+        );
         assert_eq!(config.title, "0042", "a number where text is wanted is text");
         let origin = |path: &str| layers.origin(path).to_string();
         assert_eq!(origin("collector.journal.path"), "environment TIDEGATE_COLLECTOR__JOURNAL__PATH");

@@ -53,6 +53,15 @@ impl std::fmt::Display for Role {
     }
 }
 
+impl std::str::FromStr for Role {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let roles = [Role::Viewer, Role::Supervisor, Role::Agent, Role::Operator, Role::Admin];
+        let known = roles.into_iter().find(|role| role.to_string() == text);
+        known.ok_or_else(|| format!("{text:?} is none of viewer, supervisor, agent, operator, admin"))
+    }
+}
+
 /// One token known; made by `tidegate token new`, which shows the token once and this for the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -302,6 +311,7 @@ mod tests {
         let mine = guard.judge(&headers(&[(header::AUTHORIZATION, &format!("Bearer {token}"))])).unwrap();
         assert_eq!((mine.name.as_str(), mine.role), ("board", Role::Supervisor));
         assert!(mine.sees("acme") && !mine.sees("other"));
+        assert!("boss".parse::<Role>().is_err() && "operator".parse() == Ok(Role::Operator));
         assert!(mine.require(Role::Viewer).is_ok());
         assert_eq!(mine.require(Role::Operator).unwrap_err().status, 403);
         for wrong in ["Bearer tg_0", "Basic dXNlcjpwYXNz", "Bearer ", ""] {
