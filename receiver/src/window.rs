@@ -18,8 +18,8 @@ pub(crate) struct Window {
 
 /// The most ids that a window holds: 16 bytes each on disk, about 50 in memory.
 pub(crate) const IDS_MAX: usize = 400_000;
-/// Ids of a chunk: chunks are written once, when they are full, and forgotten whole.
-const CHUNK: usize = 4_096;
+/// Ids of a chunk. Only the open one is written again with each step, so it is small.
+const CHUNK: usize = 256;
 
 /// What a step changes in the journal's state.
 pub(crate) type Changes = Vec<(Bytes, Option<Bytes>)>;
