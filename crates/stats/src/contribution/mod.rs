@@ -1,0 +1,96 @@
+//! What a call adds to the rows: a pure function of its record. A changed record is: the old taken back, the new added.
+//!
+//! - An event-time row holds what happened within it; a cohort row holds all outcomes of the segments offered within it.
+//! - What is instantaneous counts at once, while the call still lives (an answer counts when it is answered).
+//! - A span counts, clipped to its rows, when it is over; what lasts is overlaid by the reader ([`crate::overlay`]).
+//! - **Invariant:** a stay in a queue counts for its queue, its tenant and its source alike, so a tenant's `offered` is the sum
+//!   of its queues'. Direct and outbound calls never touch those counts nor any service level: they have their own fields.
+//! - For an agent (team, device) `answered`, talk, hold and wrap-up are of queue and direct calls together; outbound calls
+//!   are apart.
+
+mod segment;
+mod whole;
+
+use std::sync::Arc;
+
+use model::{Quality, Time};
+
+use crate::call::Record;
+use crate::field::Field;
+use crate::key::{Dim, Grains, RowKey};
+use crate::rows::{Rows, Scope};
+use crate::tally::{Row, Tally};
+
+/// Adds (`sign` 1) or takes back (−1) everything that a call counts for.
+pub fn of_call(record: &Record, sign: i64, rows: &mut Rows) {
+    if record.timeline().is_empty() {
+        return;
+    }
+    let mut sink = Sink { rows, sign, record };
+    if record.phantom() {
+        sink.phantom();
+        return;
+    }
+    sink.whole_call();
+    for segment in &record.segments {
+        sink.segment(segment);
+    }
+}
+
+/// The rows of one call, by key.
+pub fn rows_of_call(record: &Record, grains: Grains) -> Vec<(RowKey, Row)> {
+    let mut rows = Rows::new(grains);
+    of_call(record, 1, &mut rows);
+    rows.sorted()
+}
+
+/// Where a quality mark is counted.
+pub(crate) fn mark_field(quality: Quality) -> Field {
+    match quality {
+        Quality::Inferred => Field::Inferred,
+        Quality::Snapshot => Field::Snapshot,
+        Quality::Late => Field::Late,
+    }
+}
+
+struct Sink<'a> {
+    rows: &'a mut Rows,
+    sign: i64,
+    record: &'a Record,
+}
+
+impl Sink<'_> {
+    fn scope(&self, dim: Dim, id: &Arc<str>) -> Scope {
+        Scope {
+            tenant: self.record.tenant.clone(),
+            source: self.record.source.clone(),
+            dim,
+            id: Arc::clone(id),
+        }
+    }
+
+    /// The tenant and the source of the call.
+    fn wholes(&self) -> [Scope; 2] {
+        [self.scope(Dim::Tenant, &self.record.tenant.0), self.scope(Dim::Source, &self.record.source.0)]
+    }
+
+    /// Adds to the event-time row of `at` and to the cohort row of `offer`.
+    fn both(&mut self, scope: &Scope, at: Time, offer: Time, add: impl Fn(&mut Tally, i64)) {
+        let sign = self.sign;
+        let row = self.rows.at(scope, at);
+        add(&mut row.event, sign);
+        if self.rows.grains().start(scope.dim, at) == self.rows.grains().start(scope.dim, offer) {
+            add(&mut self.rows.at(scope, at).cohort, sign);
+        } else {
+            add(&mut self.rows.at(scope, offer).cohort, sign);
+        }
+    }
+
+    fn count(&mut self, scope: &Scope, at: Time, offer: Time, field: Field) {
+        self.both(scope, at, offer, |t, n| t.add(field, n));
+    }
+
+    fn overlap(&mut self, scope: &Scope, field: Field, from: Time, to: Time) {
+        self.rows.span(scope, from, to, self.sign, |t, ms| t.add(field, ms));
+    }
+}

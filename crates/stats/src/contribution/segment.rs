@@ -1,0 +1,221 @@
+//! What one segment adds.
+
+use model::event::call::{Direction, Party, QueueExit, TransferKind};
+use model::{AgentId, DeviceId, TeamId, Time};
+
+use super::Sink;
+use crate::call::{Alert, AlertEnd, Segment};
+use crate::field::Field;
+use crate::key::Dim;
+use crate::rows::Scope;
+
+/// The cell of a queue exit.
+pub(crate) fn exit_cell(exit: QueueExit) -> u32 {
+    QueueExit::ALL.iter().position(|e| *e == exit).unwrap_or(0) as u32
+}
+
+/// The cell of a party.
+pub(crate) fn party_cell(party: Party) -> u32 {
+    match party {
+        Party::Caller => 0,
+        Party::Agent => 1,
+        Party::System => 2,
+        Party::Unknown => 3,
+    }
+}
+
+impl Segment {
+    /// The conversation without its holds: the parts that are over, and since when the part lasts that is not.
+    pub(crate) fn talk_parts(&self) -> (Vec<(Time, Time)>, Option<Time>) {
+        let Some(mut from) = self.answered_at else { return (Vec::new(), None) };
+        let mut parts = Vec::with_capacity(self.held.len() + 1);
+        for hold in &self.held {
+            parts.push((from, hold.from));
+            let Some(until) = hold.until else { return (parts, None) };
+            from = until;
+        }
+        if let Some(end) = self.released_at {
+            parts.push((from, end));
+            return (parts, None);
+        }
+        (parts, Some(from))
+    }
+}
+
+impl Sink<'_> {
+    fn people(&self, agent: Option<&AgentId>, team: Option<&TeamId>, device: Option<&DeviceId>) -> Vec<Scope> {
+        let agent = agent.map(|a| self.scope(Dim::Agent, &a.0));
+        let team = team.map(|t| self.scope(Dim::Team, &t.0));
+        let device = device.map(|d| self.scope(Dim::Device, &d.0));
+        [agent, team, device].into_iter().flatten().collect()
+    }
+
+    pub(super) fn segment(&mut self, s: &Segment) {
+        let people = self.people(s.agent.as_ref(), s.team.as_ref(), s.device.as_ref());
+        let wholes = self.wholes();
+        if let Some(queue) = &s.queue {
+            let [tenant, source] = wholes;
+            for scope in [self.scope(Dim::Queue, &queue.0), tenant, source] {
+                self.stay(&scope, s);
+                self.conversation(&scope, s);
+                self.service_level(&scope, s);
+                s.alerts.iter().for_each(|a| self.alert(&scope, s, a));
+            }
+            people.iter().for_each(|p| self.answer_of_person(p, s));
+        } else {
+            let outbound = self.record.direction == Direction::Outbound;
+            wholes.iter().for_each(|w| self.direct(w, s, outbound));
+            for p in &people {
+                self.direct(p, s, outbound);
+                if !outbound {
+                    self.answer_of_person(p, s);
+                }
+            }
+        }
+        for alert in &s.alerts {
+            for p in self.people(Some(&alert.agent), alert.team.as_ref(), alert.device.as_ref()) {
+                self.alert(&p, s, alert);
+            }
+        }
+    }
+
+    /// The stay in the queue: offer, answer or exit, and the wait.
+    fn stay(&mut self, scope: &Scope, s: &Segment) {
+        let offer = s.offered_at;
+        self.count(scope, offer, offer, Field::Offered);
+        let wait = s.wait_ms.unwrap_or(0);
+        if let Some(at) = s.counted_answer() {
+            self.both(scope, at, offer, |t, n| {
+                t.add(Field::Answered, n);
+                t.add(Field::WaitAnsweredMs, n * wait);
+                t.observe(Field::WaitAnswered, wait, n);
+            });
+        } else if let (Some(exit), Some(at)) = (s.exit, s.exit_at) {
+            let rang = s.alerts.iter().any(|a| a.end == Some(AlertEnd::CallerLeft) && a.until == Some(at));
+            self.both(scope, at, offer, |t, n| match exit {
+                QueueExit::Abandoned | QueueExit::ShortAbandoned => {
+                    let short = exit == QueueExit::ShortAbandoned;
+                    t.add(if short { Field::ShortAbandoned } else { Field::Abandoned }, n);
+                    t.add(Field::WaitAbandonedMs, n * wait);
+                    t.observe(Field::WaitAbandoned, wait, n);
+                    t.add(Field::AbandonRinging, n * i64::from(rang));
+                }
+                other => {
+                    t.add_cell(Field::FlowOut, exit_cell(other), n);
+                    t.add(Field::WaitOtherMs, n * wait);
+                    t.observe(Field::WaitOther, wait, n);
+                }
+            });
+        }
+        if s.transfer_in.is_some() {
+            self.count(scope, offer, offer, Field::TransfersIn); // its kind is counted where it was made
+        }
+        let from = s.entered_at();
+        self.rows.level(scope, Field::Waiting, from, s.exit_at.map(|t| t.max(from)), self.sign);
+        if let Some(exit_at) = s.exit_at {
+            self.overlap(scope, Field::WaitOverlapMs, from, exit_at);
+        }
+    }
+
+    /// What an answering agent (team, device) did with a call of a queue, or with a direct one.
+    fn answer_of_person(&mut self, scope: &Scope, s: &Segment) {
+        let Some(at) = s.counted_answer() else { return };
+        let wait = if s.queue.is_some() { s.wait_ms.unwrap_or(0) } else { 0 };
+        self.both(scope, at, s.offered_at, |t, n| {
+            t.add(Field::Answered, n);
+            t.add(Field::WaitAnsweredMs, n * wait);
+        });
+        if s.transfer_in.is_some() {
+            self.count(scope, s.offered_at, s.offered_at, Field::TransfersIn);
+        }
+        self.conversation(scope, s);
+    }
+
+    /// From the answer on: talk, hold, after-call work, and what the agent did with the call.
+    fn conversation(&mut self, scope: &Scope, s: &Segment) {
+        let offer = s.offered_at;
+        if let (Some(_), Some(end)) = (s.answered_at, s.released_at) {
+            let (talk, hold, wrap) = (s.talk_ms.unwrap_or(0), s.hold_ms, s.wrap_up_ms);
+            let by = party_cell(s.ended_by.unwrap_or_default());
+            let on_hold = i64::from(s.ended_on_hold);
+            self.both(scope, end, offer, |t, n| {
+                t.add(Field::Completed, n);
+                t.add(Field::TalkMs, n * talk);
+                t.add(Field::HoldMs, n * hold);
+                t.observe(Field::Talk, talk, n);
+                t.observe(Field::Handle, talk.saturating_add(hold).saturating_add(wrap), n);
+                t.add_cell(Field::EndedBy, by, n);
+                t.add_cell(Field::HoldAbandons, by, n * on_hold);
+            });
+        }
+        for (from, to) in s.talk_parts().0 {
+            self.overlap(scope, Field::TalkOverlapMs, from, to);
+        }
+        for hold in &s.held {
+            self.count(scope, hold.from, offer, Field::Holds);
+            if let Some(until) = hold.until {
+                self.overlap(scope, Field::HoldOverlapMs, hold.from, until);
+            }
+        }
+        if let Some(at) = s.wrapped_up_at {
+            self.both(scope, at, offer, |t, n| t.add(Field::WrapUpMs, n * s.wrap_up_ms));
+            self.overlap(scope, Field::WrapUpOverlapMs, at + -s.wrap_up_ms.min(crate::rows::SPREAD_MS_MAX), at);
+        }
+        if let Some(out) = &s.transfer_out {
+            let kind = match out.kind {
+                TransferKind::Blind => Field::TransfersBlind,
+                TransferKind::Attended => Field::TransfersAttended,
+            };
+            self.both(scope, out.at, offer, |t, n| {
+                t.add(Field::TransfersOut, n);
+                t.add(kind, n);
+            });
+        }
+        s.consulted_at.iter().for_each(|at| self.count(scope, *at, offer, Field::Consultations));
+        s.conferenced_at.iter().for_each(|at| self.count(scope, *at, offer, Field::Conferences));
+    }
+
+    /// How many are served at once.
+    fn service_level(&mut self, scope: &Scope, s: &Segment) {
+        if let Some(from) = s.answered_at {
+            self.rows.level(scope, Field::InService, from, s.released_at, self.sign);
+        }
+    }
+
+    fn alert(&mut self, scope: &Scope, s: &Segment, a: &Alert) {
+        let offer = s.offered_at;
+        self.count(scope, a.at, offer, Field::Alerted);
+        let (Some(until), Some(end)) = (a.until, a.end) else { return };
+        let rang = a.rang_ms.unwrap_or(0);
+        let waited = until.since(s.entered_at());
+        let left = end == AlertEnd::CallerLeft && !matches!(scope.dim, Dim::Queue | Dim::Tenant | Dim::Source);
+        self.both(scope, until, offer, |t, n| {
+            t.add(Field::RingMs, n * rang);
+            if matches!(end, AlertEnd::Rona(_)) {
+                t.add(Field::Rona, n);
+                t.observe(Field::WaitRona, waited, n);
+            }
+            t.add(Field::AbandonRinging, n * i64::from(left));
+        });
+        self.overlap(scope, Field::RingOverlapMs, a.at, until);
+    }
+
+    /// A call that no queue brought.
+    fn direct(&mut self, scope: &Scope, s: &Segment, outbound: bool) {
+        let offer = s.offered_at;
+        let (offered, answered, talked) = if outbound {
+            (Field::Outbound, Field::OutboundAnswered, Field::OutboundTalkMs)
+        } else {
+            (Field::DirectOffered, Field::DirectAnswered, Field::DirectTalkMs)
+        };
+        self.count(scope, offer, offer, offered);
+        if let Some(at) = s.answered_at {
+            self.count(scope, at, offer, answered);
+        } else if let (Some(at), false, Some(QueueExit::Abandoned)) = (s.exit_at, outbound, s.exit) {
+            self.count(scope, at, offer, Field::DirectAbandoned);
+        }
+        if let (Some(at), Some(talk)) = (s.released_at, s.talk_ms) {
+            self.both(scope, at, offer, |t, n| t.add(talked, n * talk));
+        }
+    }
+}

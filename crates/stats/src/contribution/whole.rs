@@ -1,0 +1,166 @@
+//! What a call adds as a whole: its being, its IVR visits, its diversions, its trunk, its quality.
+
+use model::{Event, Time};
+
+use super::{Sink, mark_field};
+use crate::call::{Entry, Segment, Visit, VisitEnd};
+use crate::field::Field;
+use crate::key::Dim;
+use crate::rows::Scope;
+
+/// Q.850: user busy; no user responding; no answer from user.
+const Q850_BUSY: u16 = 17;
+const Q850_NO_RESPONSE: u16 = 18;
+const Q850_NO_ANSWER: u16 = 19;
+
+impl Segment {
+    /// Whether something of this segment was going on at `at`.
+    fn covers(&self, at: Time) -> bool {
+        let open = self.exit.is_none() || self.talking();
+        let end = self.exit_at.max(self.released_at).max(self.wrapped_up_at);
+        self.offered_at <= at && (open || end.is_some_and(|e| at <= e))
+    }
+}
+
+impl Sink<'_> {
+    pub(super) fn phantom(&mut self) {
+        let at = self.record.offered_at;
+        for scope in self.wholes() {
+            self.count(&scope, at, at, Field::Phantom);
+        }
+    }
+
+    pub(super) fn whole_call(&mut self) {
+        let r = self.record;
+        let offer = r.offered_at;
+        for scope in self.wholes() {
+            self.count(&scope, offer, offer, Field::Calls);
+            if let Some(at) = r.ended_at {
+                self.count(&scope, at, offer, Field::CallsEnded);
+            }
+            r.ivr.iter().for_each(|v| self.visit(&scope, v));
+        }
+        for v in &r.ivr {
+            let scope = self.scope(Dim::Ivr, &v.node.0);
+            self.visit(&scope, v);
+            for (at, choice) in &v.choices {
+                self.both(&scope, *at, v.entered_at, |t, n| t.add_label(Field::IvrChoice, choice, n));
+            }
+        }
+        self.diversions();
+        self.survey();
+        self.trunk();
+        for entry in r.timeline().iter().filter(|e| e.quality.is_some()) {
+            self.mark(entry);
+        }
+    }
+
+    /// A caller who hangs up in the IVR counts, in the cohort too, when they leave it: that is when they would have been offered.
+    fn visit(&mut self, scope: &Scope, v: &Visit) {
+        self.count(scope, v.entered_at, v.entered_at, Field::IvrEntered);
+        let (Some(at), Some(end)) = (v.left_at, v.end) else { return };
+        let field = match end {
+            VisitEnd::Left => Field::IvrLeft,
+            VisitEnd::Abandoned => Field::IvrAbandoned,
+            VisitEnd::Contained => Field::IvrContained,
+        };
+        let stay = at.since(v.entered_at);
+        self.both(scope, at, at, |t, n| {
+            t.add(field, n);
+            t.add(Field::IvrMs, n * stay);
+        });
+    }
+
+    fn diversions(&mut self) {
+        for d in &self.record.diversions {
+            let label = format!("{}|{}|{}", d.target, d.rule, d.level);
+            let queue = d.queue.as_ref().map(|q| self.scope(Dim::Queue, &q.0));
+            for scope in queue.into_iter().chain(self.wholes()) {
+                self.both(&scope, d.at, d.at, |t, n| {
+                    t.add_label(Field::Diverted, &label, n);
+                    t.add(Field::DivertedAtGate, n * i64::from(d.at_gate));
+                });
+            }
+        }
+    }
+
+    /// A survey counts for the call, and for the last queue and agent that served it.
+    fn survey(&mut self) {
+        let Some(csat) = self.record.csat else { return };
+        let last = self.record.segments.iter().rev().find(|s| s.answered_at.is_some());
+        let offer = last.map_or(self.record.offered_at, |s| s.offered_at);
+        let queue = last.and_then(|s| s.queue.as_ref()).map(|q| self.scope(Dim::Queue, &q.0));
+        let agent = last.and_then(|s| s.agent.as_ref()).map(|a| self.scope(Dim::Agent, &a.0));
+        let team = last.and_then(|s| s.team.as_ref()).map(|t| self.scope(Dim::Team, &t.0));
+        for scope in self.wholes().into_iter().chain([queue, agent, team].into_iter().flatten()) {
+            self.both(&scope, csat.at, offer, |t, n| {
+                t.add(Field::CsatCount, n);
+                t.add(Field::CsatMicro, n * csat.micro());
+            });
+        }
+    }
+
+    fn trunk(&mut self) {
+        let r = self.record;
+        let Some(trunk) = &r.trunk else { return };
+        let scope = self.scope(Dim::Trunk, &trunk.0);
+        let offer = r.offered_at;
+        self.count(&scope, offer, offer, Field::Attempts);
+        let by_person = r.segments.iter().filter_map(|s| s.answered_at).min();
+        let by_machine = r.ivr.iter().map(|v| v.entered_at).min();
+        let answered = match (by_person, by_machine) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        if let Some(at) = answered {
+            self.count(&scope, at, offer, Field::AttemptsAnswered);
+        }
+        let Some(end) = r.ended_at else { return };
+        match answered {
+            Some(at) => self.both(&scope, end, offer, |t, n| t.add(Field::ConversationMs, n * end.since(at))),
+            None => match (r.cause.as_deref(), r.q850) {
+                (Some("busy"), _) | (_, Some(Q850_BUSY)) => self.count(&scope, end, offer, Field::AttemptsBusy),
+                (Some("no_answer"), _) | (_, Some(Q850_NO_ANSWER | Q850_NO_RESPONSE)) => {
+                    self.count(&scope, end, offer, Field::AttemptsNoAnswer);
+                }
+                _ => {}
+            },
+        }
+    }
+
+    /// A mark of quality stands on every row that the event bears on: the call's, and those of the queue and agent it was with.
+    fn mark(&mut self, entry: &Entry) {
+        let Some(quality) = entry.quality else { return };
+        let at = entry.time;
+        let (mut queues, mut agents): (Vec<_>, Vec<_>) = named(&entry.event);
+        for s in self.record.segments.iter().filter(|s| s.covers(at)) {
+            queues.extend(s.queue.clone());
+            agents.extend(s.agent.clone());
+        }
+        queues.sort_unstable();
+        queues.dedup();
+        agents.sort_unstable();
+        agents.dedup();
+        let queues = queues.iter().map(|q| self.scope(Dim::Queue, &q.0)).collect::<Vec<_>>();
+        let agents = agents.iter().map(|a| self.scope(Dim::Agent, &a.0)).collect::<Vec<_>>();
+        for scope in self.wholes().into_iter().chain(queues).chain(agents) {
+            let sign = self.sign;
+            self.rows.event(&scope, at).add(mark_field(quality), sign);
+        }
+    }
+}
+
+fn named(event: &Event) -> (Vec<model::QueueId>, Vec<model::AgentId>) {
+    let (queue, agent) = match event {
+        Event::CallQueued(v) => (Some(&v.queue), None),
+        Event::CallDequeued(v) => (Some(&v.queue), None),
+        Event::CallAlerting(v) => (v.queue.as_ref(), Some(&v.agent)),
+        Event::CallRona(v) => (v.queue.as_ref(), Some(&v.agent)),
+        Event::CallAnswered(v) => (v.queue.as_ref(), v.agent.as_ref()),
+        Event::CallReleased(v) => (None, v.agent.as_ref()),
+        Event::CallWrappedUp(v) => (None, v.agent.as_ref()),
+        Event::CallTransferred(v) => (None, v.agent.as_ref()),
+        _ => (None, None),
+    };
+    (queue.cloned().into_iter().collect(), agent.cloned().into_iter().collect())
+}

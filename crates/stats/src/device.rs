@@ -1,0 +1,147 @@
+//! One device (extension): registration and state over time, and the seconds they come to.
+//!
+//! **Invariant:** as for agents, a function of the set of events, not of their arrival.
+
+use std::sync::Arc;
+
+use model::event::device::State as Doing;
+use model::{DeviceId, Envelope, Event, SourceId, TenantId, Time};
+use serde::{Deserialize, Serialize};
+
+use crate::agent::Change;
+use crate::field::Field;
+use crate::key::Dim;
+use crate::live;
+use crate::rows::{Rows, Scope};
+use crate::track::{Placed, Point, Track};
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+enum What {
+    Registered(bool),
+    State(Doing),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Standing {
+    registered: Option<bool>,
+    state: Option<Doing>,
+    since: Time,
+}
+
+impl Standing {
+    fn become_what(&mut self, at: Time, what: What) {
+        let before = self.shown();
+        match what {
+            What::Registered(yes) => self.registered = Some(yes),
+            What::State(state) => self.state = Some(state),
+        }
+        if self.shown() != before {
+            self.since = at;
+        }
+    }
+
+    /// What counts: a device that is not registered cannot be reached, whatever its state was.
+    fn shown(&self) -> Option<Doing> {
+        if self.registered == Some(false) { Some(Doing::Unavailable) } else { self.state }
+    }
+}
+
+/// One device's fold state; this is what a checkpoint stores.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Which.
+    pub device: DeviceId,
+    /// Whose.
+    pub tenant: TenantId,
+    /// From which source.
+    pub source: SourceId,
+    base: Standing,
+    track: Track<What>,
+    /// Points that came more than 24 hours late and were refused.
+    pub refused: u64,
+}
+
+impl State {
+    /// A device of which nothing is known.
+    pub fn new(device: DeviceId, source: SourceId, tenant: TenantId) -> State {
+        State { device, tenant, source, base: Standing::default(), track: Track::default(), refused: 0 }
+    }
+
+    /// Folds one event in, and what it changes into `rows`.
+    pub fn apply(&mut self, e: &Envelope, rows: &mut Rows) -> Change {
+        let what = match &e.event {
+            Event::DeviceRegistered(_) => What::Registered(true),
+            Event::DeviceUnregistered(_) => What::Registered(false),
+            Event::DeviceStateChanged(v) => What::State(v.state),
+            _ => return Change::Unchanged,
+        };
+        let point = Point::new(e, what);
+        let placed = self.track.place(&point);
+        let from = match placed {
+            Placed::Duplicate => return Change::Unchanged,
+            Placed::TooLate => {
+                self.refused += 1;
+                return Change::Refused;
+            }
+            Placed::Last => self.track.points().len().saturating_sub(1),
+            Placed::At(i) => i.saturating_sub(1),
+        };
+        self.count(from, -1, rows);
+        self.track.put(placed, point);
+        self.count(from, 1, rows);
+        for p in self.track.settle() {
+            self.base.become_what(p.time, p.what);
+        }
+        Change::Changed
+    }
+
+    /// The contributions of the points and closed spans from place `from` on.
+    fn count(&self, from: usize, sign: i64, rows: &mut Rows) {
+        let scope = Scope {
+            tenant: self.tenant.clone(),
+            source: self.source.clone(),
+            dim: Dim::Device,
+            id: Arc::clone(&self.device.0),
+        };
+        let mut s = self.base;
+        let points = self.track.points();
+        for (i, p) in points.iter().enumerate() {
+            s.become_what(p.time, p.what);
+            if i < from {
+                continue;
+            }
+            if let Some(quality) = p.quality {
+                rows.event(&scope, p.time).add(crate::contribution::mark_field(quality), sign);
+            }
+            if let (Some(next), Some(doing)) = (points.get(i + 1), s.shown()) {
+                rows.span(&scope, p.time, next.time, sign, |t, ms| t.add(state_field(doing), ms));
+            }
+        }
+    }
+
+    /// The live view.
+    pub fn live(&self) -> live::Device {
+        let mut s = self.base;
+        self.track.points().iter().for_each(|p| s.become_what(p.time, p.what));
+        live::Device {
+            device: self.device.clone(),
+            tenant: self.tenant.clone(),
+            source: self.source.clone(),
+            registered: s.registered,
+            state: s.shown(),
+            since: s.since,
+            last_at: self.track.points().last().map_or(Time(0), |p| p.time),
+        }
+    }
+}
+
+/// Where the time of a state is counted.
+pub(crate) fn state_field(doing: Doing) -> Field {
+    match doing {
+        Doing::Idle => Field::DeviceIdleMs,
+        Doing::Ringing => Field::DeviceRingingMs,
+        Doing::InUse => Field::DeviceInUseMs,
+        Doing::Held => Field::DeviceHeldMs,
+        Doing::Unavailable => Field::DeviceUnavailableMs,
+    }
+}

@@ -1,0 +1,345 @@
+//! The fold of one journal partition: events in, changes out. Who owns it loads, stores and publishes.
+//!
+//! ```text
+//! loop { needs(batch) → load from the store → apply(each) → take_changes() → add rows, publish views
+//!        now and then: store call(id)… of the changed calls with rows and positions, then evict_closed() }
+//! ```
+//!
+//! **Invariant:** [`Changes::rows`] are differences. Summed over all changes of a partition since its beginning they are the
+//! partition's rows; they are a function of the partition's events.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::BuildHasherDefault;
+
+use model::{AgentId, CallId, DeviceId, Envelope, QueueId, SourceId, Subject, TenantId};
+
+use crate::agent::Change;
+use crate::call::Record;
+use crate::key::{Grains, RowKey};
+use crate::live::View;
+use crate::rows::{Mixer, Rows};
+use crate::tally::Row;
+use crate::{agent, contribution, device, queue, source};
+
+mod gauge;
+
+/// The form of the fold. It grows when the same events come to other rows or records: then stored rows must be rebuilt.
+pub const VERSION: u32 = 1;
+
+/// How a partition is folded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// The lengths of base rows.
+    pub grains: Grains,
+    /// So many closed calls stay in memory for their late events; others are asked for again.
+    pub closed_kept: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { grains: Grains::default(), closed_kept: 10_000 }
+    }
+}
+
+/// What changed since the last [`PartitionFold::take_changes`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// Calls to store; read them by [`PartitionFold::call`].
+    pub calls: Vec<CallId>,
+    /// Of those, the ones that are over: closed just now, or restated after.
+    pub closed: Vec<CallId>,
+    /// What to add to the rows, by key.
+    pub rows: Vec<(RowKey, Row)>,
+    /// Agents to store; read them by [`PartitionFold::agent`].
+    pub agents: Vec<AgentId>,
+    /// Devices to store; read them by [`PartitionFold::device`].
+    pub devices: Vec<DeviceId>,
+    /// Queues to store; read them by [`PartitionFold::queue`].
+    pub queues: Vec<QueueId>,
+    /// Sources to store; read them by [`PartitionFold::source`].
+    pub sources: Vec<SourceId>,
+    /// Live views by key; `None`: it is gone.
+    pub views: Vec<(String, Option<View>)>,
+}
+
+impl Changes {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+            && self.rows.is_empty()
+            && self.views.is_empty()
+            && self.agents.is_empty()
+            && self.devices.is_empty()
+            && self.queues.is_empty()
+            && self.sources.is_empty()
+    }
+}
+
+type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mixer>>;
+
+/// The fold of one journal partition.
+#[derive(Debug)]
+pub struct PartitionFold {
+    settings: Settings,
+    rows: Rows,
+    calls: Map<CallId, Held>,
+    dirty_calls: Vec<CallId>,
+    closed: VecDeque<CallId>,
+    gauges: gauge::Gauges,
+    agents: Map<AgentId, agent::State>,
+    devices: Map<DeviceId, device::State>,
+    queues: Map<QueueId, queue::State>,
+    sources: Map<SourceId, source::State>,
+    dirty: BTreeSet<Subject>,
+}
+
+/// A call in memory.
+#[derive(Debug)]
+struct Held {
+    record: Record,
+    /// Its contributions were taken back and wait to be added anew.
+    dirty: bool,
+    /// Whether a live view of it was given out.
+    shown: bool,
+    /// Whether it stands in the line of closed calls.
+    lined: bool,
+    gauged: Option<gauge::Reading>,
+}
+
+impl Held {
+    fn new(record: Record) -> Held {
+        Held { record, dirty: false, shown: false, lined: false, gauged: None }
+    }
+}
+
+impl PartitionFold {
+    /// Nothing folded yet.
+    pub fn new(settings: Settings) -> PartitionFold {
+        PartitionFold {
+            settings,
+            rows: Rows::new(settings.grains),
+            calls: Map::default(),
+            dirty_calls: Vec::new(),
+            closed: VecDeque::new(),
+            gauges: gauge::Gauges::default(),
+            agents: Map::default(),
+            devices: Map::default(),
+            queues: Map::default(),
+            sources: Map::default(),
+            dirty: BTreeSet::new(),
+        }
+    }
+
+    /// Calls that `batch` speaks of and that are not in memory, each once: load those that the store has before applying.
+    pub fn needs<'a>(&self, batch: impl IntoIterator<Item = &'a Envelope>) -> Vec<CallId> {
+        let mut ids: Vec<CallId> = batch
+            .into_iter()
+            .filter_map(|e| match &e.subject {
+                Subject::Call(id) if !self.calls.contains_key(id) => Some(id.clone()),
+                _ => None,
+            })
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// Takes stored calls back: at start or takeover the open ones, later those that [`PartitionFold::needs`] named.
+    /// A call that is in memory already stays as it is.
+    pub fn load_calls(&mut self, records: impl IntoIterator<Item = Record>) {
+        for record in records {
+            let id = record.call.clone();
+            if self.calls.contains_key(&id) {
+                continue;
+            }
+            let mut held = Held::new(record);
+            held.shown = !held.record.closed;
+            held.gauged = self.gauges.replace(None, &held.record);
+            if held.record.closed {
+                held.lined = true;
+                self.closed.push_back(id.clone());
+            }
+            self.calls.insert(id, held);
+        }
+        self.gauges.forget_touched(); // what was loaded is not news
+    }
+
+    /// Takes stored agents back, at start or takeover.
+    pub fn load_agents(&mut self, states: impl IntoIterator<Item = agent::State>) {
+        self.agents.extend(states.into_iter().map(|s| (s.agent.clone(), s)));
+    }
+
+    /// Takes stored devices back, at start or takeover.
+    pub fn load_devices(&mut self, states: impl IntoIterator<Item = device::State>) {
+        self.devices.extend(states.into_iter().map(|s| (s.device.clone(), s)));
+    }
+
+    /// Takes stored queues back, at start or takeover.
+    pub fn load_queues(&mut self, states: impl IntoIterator<Item = queue::State>) {
+        self.queues.extend(states.into_iter().map(|s| (s.queue.clone(), s)));
+    }
+
+    /// Takes stored sources back, at start or takeover.
+    pub fn load_sources(&mut self, states: impl IntoIterator<Item = source::State>) {
+        self.sources.extend(states.into_iter().map(|s| (s.source.clone(), s)));
+    }
+
+    /// Folds one event in. What the store has of its call must have been loaded before.
+    pub fn apply(&mut self, e: Envelope) -> Change {
+        let tenant = e.tenant.clone().unwrap_or_else(|| TenantId::new("default"));
+        let change = match &e.subject {
+            Subject::Call(id) => {
+                let id = id.clone();
+                return self.apply_call(id, tenant, e);
+            }
+            Subject::Agent(id) => {
+                let new = || agent::State::new(id.clone(), e.source.clone(), tenant);
+                self.agents.entry(id.clone()).or_insert_with(new).apply(&e, &mut self.rows)
+            }
+            Subject::Device(id) => {
+                let new = || device::State::new(id.clone(), e.source.clone(), tenant);
+                self.devices.entry(id.clone()).or_insert_with(new).apply(&e, &mut self.rows)
+            }
+            Subject::Queue(id) => {
+                let new = || queue::State::new(id.clone(), e.source.clone(), tenant);
+                self.queues.entry(id.clone()).or_insert_with(new).apply(&e)
+            }
+            Subject::Source(id) => {
+                let new = || source::State::new(id.clone(), tenant);
+                self.sources.entry(id.clone()).or_insert_with(new).apply(&e, &mut self.rows)
+            }
+        };
+        if change != Change::Unchanged {
+            self.dirty.insert(e.subject);
+        }
+        change
+    }
+
+    fn apply_call(&mut self, id: CallId, tenant: TenantId, e: Envelope) -> Change {
+        let new = || Held::new(Record::new(id.clone(), e.source.clone(), tenant));
+        let held = self.calls.entry(id.clone()).or_insert_with(new);
+        if held.record.knows(&e.id) {
+            return Change::Unchanged;
+        }
+        if !held.dirty {
+            held.dirty = true;
+            contribution::of_call(&held.record, -1, &mut self.rows);
+            self.dirty_calls.push(id);
+        }
+        held.record.apply(e)
+    }
+
+    /// What changed since the last time.
+    pub fn take_changes(&mut self) -> Changes {
+        let mut changes = Changes { calls: std::mem::take(&mut self.dirty_calls), ..Changes::default() };
+        for id in &changes.calls {
+            let Some(held) = self.calls.get_mut(id) else { continue };
+            held.dirty = false;
+            contribution::of_call(&held.record, 1, &mut self.rows);
+            held.gauged = self.gauges.replace(held.gauged.take(), &held.record);
+            match held.record.live() {
+                Some(view) => {
+                    held.shown = true;
+                    let view = View::Call(view);
+                    changes.views.push((view.key(), Some(view)));
+                }
+                None => {
+                    changes.closed.push(id.clone());
+                    if std::mem::take(&mut held.shown) {
+                        changes.views.push((format!("call/{id}"), None));
+                    }
+                    if !std::mem::replace(&mut held.lined, true) {
+                        self.closed.push_back(id.clone());
+                    }
+                }
+            }
+        }
+        changes.views.extend(self.gauges.take_touched().into_iter().map(|v| (v.key(), Some(v))));
+        self.take_others(&mut changes);
+        changes.rows = std::mem::replace(&mut self.rows, Rows::new(self.settings.grains)).into_rows().collect();
+        changes
+    }
+
+    fn take_others(&mut self, changes: &mut Changes) {
+        for subject in std::mem::take(&mut self.dirty) {
+            if let Some(view) = self.view_of(&subject) {
+                changes.views.push((view.key(), Some(view)));
+            }
+            match subject {
+                Subject::Agent(id) => changes.agents.push(id),
+                Subject::Device(id) => changes.devices.push(id),
+                Subject::Queue(id) => changes.queues.push(id),
+                Subject::Source(id) => changes.sources.push(id),
+                Subject::Call(_) => {}
+            }
+        }
+    }
+
+    fn view_of(&self, subject: &Subject) -> Option<View> {
+        match subject {
+            Subject::Call(id) => self.calls.get(id)?.record.live().map(View::Call),
+            Subject::Agent(id) => self.agents.get(id).map(|s| View::Agent(s.live())),
+            Subject::Device(id) => self.devices.get(id).map(|s| View::Device(s.live())),
+            Subject::Queue(id) => self.queues.get(id).map(|s| View::Members(s.live())),
+            Subject::Source(id) => self.sources.get(id).map(|s| View::Source(s.live())),
+        }
+    }
+
+    /// Every live view of this partition: at start or takeover, because a compacted stream may have been lost.
+    pub fn views(&self) -> Vec<View> {
+        let calls = self.calls.values().filter_map(|h| h.record.live()).map(View::Call);
+        let others = (self.agents.values().map(|s| View::Agent(s.live())))
+            .chain(self.devices.values().map(|s| View::Device(s.live())))
+            .chain(self.queues.values().map(|s| View::Members(s.live())))
+            .chain(self.sources.values().map(|s| View::Source(s.live())));
+        calls.chain(self.gauges.all()).chain(others).collect()
+    }
+
+    /// Drops closed calls beyond [`Settings::closed_kept`], oldest first: call it after they were stored. How many.
+    pub fn evict_closed(&mut self) -> usize {
+        let mut gone = 0;
+        for _ in 0..self.closed.len().saturating_sub(self.settings.closed_kept) {
+            let Some(id) = self.closed.pop_front() else { break };
+            match self.calls.get_mut(&id) {
+                Some(held) if held.dirty => self.closed.push_back(id),
+                Some(held) if !held.record.closed => held.lined = false, // it came back to life
+                Some(_) => {
+                    self.calls.remove(&id);
+                    gone += 1;
+                }
+                None => {}
+            }
+        }
+        gone
+    }
+
+    /// A call in memory.
+    pub fn call(&self, id: &CallId) -> Option<&Record> {
+        self.calls.get(id).map(|h| &h.record)
+    }
+
+    /// The calls in memory, the closed ones that linger included.
+    pub fn calls(&self) -> impl Iterator<Item = &Record> {
+        self.calls.values().map(|h| &h.record)
+    }
+
+    /// An agent.
+    pub fn agent(&self, id: &AgentId) -> Option<&agent::State> {
+        self.agents.get(id)
+    }
+
+    /// A device.
+    pub fn device(&self, id: &DeviceId) -> Option<&device::State> {
+        self.devices.get(id)
+    }
+
+    /// A queue.
+    pub fn queue(&self, id: &QueueId) -> Option<&queue::State> {
+        self.queues.get(id)
+    }
+
+    /// A source.
+    pub fn source(&self, id: &SourceId) -> Option<&source::State> {
+        self.sources.get(id)
+    }
+}

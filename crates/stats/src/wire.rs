@@ -1,0 +1,105 @@
+//! The JSON form of a tally: an object of field names; a number for one cell, an object of cells for many, labels by text.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::field::{Field, Kind};
+use crate::tally::Tally;
+
+fn single(kind: Kind) -> bool {
+    matches!(kind, Kind::Count | Kind::Millis)
+}
+
+fn labelled(kind: Kind) -> bool {
+    matches!(kind, Kind::Labels | Kind::LabelMillis)
+}
+
+impl Serialize for Tally {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let mut map = s.serialize_map(None)?;
+        for f in Field::ALL {
+            if labelled(f.kind()) {
+                let labels: BTreeMap<&str, i64> = self.labels(*f).collect();
+                if !labels.is_empty() {
+                    map.serialize_entry(f.as_str(), &labels)?;
+                }
+                continue;
+            }
+            let mut cells = self.cells(*f).peekable();
+            if cells.peek().is_none() {
+                continue;
+            }
+            if single(f.kind()) {
+                map.serialize_entry(f.as_str(), &self.get(*f))?;
+            } else {
+                map.serialize_entry(f.as_str(), &cells.collect::<BTreeMap<u32, i64>>())?;
+            }
+        }
+        map.end()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Value {
+    One(i64),
+    Many(BTreeMap<String, i64>),
+}
+
+struct Fields;
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Tally;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of tally fields")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tally, A::Error> {
+        let mut t = Tally::new();
+        while let Some(name) = map.next_key::<std::borrow::Cow<'_, str>>()? {
+            let field = Field::parse(&name);
+            match (field, map.next_value::<Value>()?) {
+                (None, _) => {} // newer than we are
+                (Some(f), Value::One(n)) => t.add(f, n),
+                (Some(f), Value::Many(cells)) => {
+                    for (sub, n) in cells {
+                        if labelled(f.kind()) {
+                            t.add_label(f, &sub, n);
+                        } else {
+                            t.add_cell(f, sub.parse().map_err(serde::de::Error::custom)?, n);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(t)
+    }
+}
+
+impl<'de> Deserialize<'de> for Tally {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Tally, D::Error> {
+        d.deserialize_map(Fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_names_what_it_counts_and_is_read_back() {
+        let mut t = Tally::new();
+        t.add(Field::Offered, 2);
+        t.add_cell(Field::Waiting, 5, -1);
+        t.add_label(Field::NotReadyReasonMs, "lunch", 60_000);
+        let text = serde_json::to_string(&t).unwrap();
+        assert_eq!(text, r#"{"offered":2,"waiting":{"5":-1},"not_ready_reason_ms":{"lunch":60000}}"#);
+        assert_eq!(serde_json::from_str::<Tally>(&text).unwrap(), t);
+        assert_eq!(serde_json::from_str::<Tally>(r#"{"of_tomorrow":{"1":2}}"#).unwrap(), Tally::new());
+    }
+}
