@@ -38,6 +38,13 @@ pub(crate) struct Talking {
     pub(crate) consult: Option<Consult>,
 }
 
+impl Talking {
+    /// The channel that is in the bridge with the customer: the agent's, or the first local one.
+    pub(super) fn near(&self) -> u64 {
+        self.local.as_ref().map_or(self.phone, |(one, _, _)| *one)
+    }
+}
+
 impl Centre {
     /// The agent picks up.
     pub(super) fn answer(&mut self, no: u64, queue: usize, ringing: Ringing) {
@@ -246,11 +253,11 @@ impl Centre {
             self.voice.hangup_request(self.now, channel, None);
         }
         let bridge = talking.bridge.clone();
-        let near = talking.local.as_ref().map_or(talking.phone, |(one, _, _)| *one);
+        let near = talking.near();
         if by == EndedBy::Agent {
-            self.leave_local(&mut talking);
             self.leave_bridge(&bridge, near, 1);
             self.leave_bridge(&bridge, caller, 0);
+            self.leave_local(&mut talking);
             self.complete(no, &talking, "agent");
         } else {
             self.complete(no, &talking, "caller");

@@ -58,7 +58,6 @@ impl Centre {
             self.voice.plain(self.now, "Unhold", channel);
         }
         let mut talking = self.take_talking(no)?;
-        self.leave_local(&mut talking);
         self.say_blind(&talking, context, exten);
         if let Some(channel) = self.channels.get_mut(&talking.customer) {
             channel.goto(context, exten, 1);
@@ -66,8 +65,9 @@ impl Centre {
         self.complete(no, &talking, "transfer");
         let bridge = talking.bridge.clone();
         self.leave_bridge(&bridge, talking.customer, 1);
-        self.leave_bridge(&bridge, talking.phone, 0);
+        self.leave_bridge(&bridge, talking.near(), 0);
         self.voice.bridge_life(self.now, "BridgeDestroy", &bridge);
+        self.leave_local(&mut talking);
         self.truth.transferred(no, TransferKind::Blind, talking.agent, to, self.now);
         self.conversation_over(no, &talking, None);
         self.hang_phone(talking.agent, talking.phone);
