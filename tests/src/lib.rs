@@ -17,6 +17,7 @@ pub mod callers;
 pub mod compare;
 pub mod drive;
 pub mod figures;
+pub mod ledger;
 pub mod oracle;
 pub mod pbx;
 pub mod phone;

@@ -28,8 +28,12 @@ impl Product {
     pub async fn up(folder: &Path, base: u16, arguments: &[&str]) -> Result<Self> {
         let binary = build().await?;
         let http = SocketAddr::from((Ipv4Addr::LOCALHOST, base));
-        let data = folder.join("data");
-        let own = ["up", "--data", &data.to_string_lossy(), "--port", &base.to_string()].map(str::to_owned);
+        let mut own = vec!["up".to_owned(), "--data".to_owned(), folder.join("data").to_string_lossy().into_owned()];
+        for (key, port) in
+            [("pusher.listen.address", base), ("receiver.listen.address", base + 1), ("process.ops.address", base + 2)]
+        {
+            own.extend(["--set".to_owned(), format!("{key}=127.0.0.1:{port}")]);
+        }
         let arguments: Vec<_> = own.into_iter().chain(arguments.iter().map(|&text| text.to_owned())).collect();
         let child = start(&binary, &arguments, folder)?;
         let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;

@@ -1,0 +1,78 @@
+//! `tidegate up` as a newcomer types it: a simulated call centre, watched through the real Asterisk adapter, is on the
+//! wallboard's figures within seconds, and its records are what the simulator's ledger says.
+#![allow(clippy::disallowed_methods, reason = "these tests drive real processes in real time")]
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+use std::time::Duration;
+use tempfile::TempDir;
+use tidegate_tests::compare::{self, Differences, Tolerance};
+use tidegate_tests::ledger;
+use tidegate_tests::product::Product;
+use tokio::time::Instant;
+
+const CONTROL: &str = "127.0.0.1:13913";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_start_shows_a_living_centre_and_its_records_equal_the_ledger() -> Result<()> {
+    let folder = TempDir::new()?;
+    let settings = [
+        format!("simulator.control.listen.address={CONTROL}"),
+        "simulator.ami.address=127.0.0.1:13914".to_owned(),
+        "collector.sources.sim.kind=asterisk".to_owned(),
+    ];
+    let arguments: Vec<_> = settings[..2].iter().flat_map(|setting| ["--set", setting]).collect();
+    let product = Product::up(folder.path(), 13_910, &arguments).await?;
+    alive(&product).await?;
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    let patience = Instant::now() + Duration::from_secs(20);
+    loop {
+        let (compared, differences) = judge(&product).await?;
+        if compared >= 10 && differences.0.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > patience {
+            ensure!(compared >= 10, "only {compared} calls began and ended within a minute");
+            ensure!(
+                false,
+                "{} differences from the ledger over {compared} calls:\n{}",
+                differences.0.len(),
+                differences.0.join("\n")
+            );
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Some queue has calls or agents within a few seconds of the start.
+async fn alive(product: &Product) -> Result<()> {
+    let patience = Instant::now() + Duration::from_secs(5);
+    loop {
+        let queues = product.get("/v1/live/queues", &[]).await?;
+        if queues.to_string().len() > 200 {
+            return Ok(());
+        }
+        ensure!(Instant::now() < patience, "no living centre within 5 s of the start: {queues}\n{}", product.said());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Calls that came after the product had its first picture and are over for a while, beside their records.
+async fn judge(product: &Product) -> Result<(usize, Differences)> {
+    let truth = reqwest::get(format!("http://{CONTROL}/v1/truth")).await?.error_for_status()?.text().await?;
+    let calls = ledger::read(&truth)?;
+    let latest = calls.iter().filter_map(|call| call.ended_ms).max().unwrap_or(0);
+    let began = calls.iter().map(|call| call.offered_ms).max().unwrap_or(0) - 60_000;
+    let mut differences = Differences::default();
+    let mut compared = 0;
+    for call in calls.iter().filter(|call| call.direction == "inbound" && call.offered_ms > began) {
+        let Some(stays) = call.stays().filter(|_| call.ended_ms.is_some_and(|ended| ended + 2000 < latest)) else {
+            continue;
+        };
+        let record = product.get(&format!("/v1/calls/{}", call.call), &[]).await.unwrap_or(Value::Null);
+        compared += 1;
+        let stays: Vec<_> = stays.iter().collect();
+        compare::segments(&call.call, &record, &stays, Tolerance { each_ms: 120, gap_ms: 0 }, &mut differences);
+    }
+    Ok((compared, differences))
+}
