@@ -1,0 +1,252 @@
+//! The loop: reads `views` from its beginning, paints what changed, publishes at once or with the next tick, and beats.
+//!
+//! Every pusher reads all of the stream, without a group: nothing is shared with other pushers, and nothing is committed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, select_all};
+use journal::{Journal, Stream};
+use model::{Directory, Time};
+use service::health::{Check, Pulse};
+use service::{Clock, Drain};
+use store::Reports;
+use store::reports::RowFilter;
+
+use super::paint::paint;
+use super::parts::SHOWN;
+use super::picture::Picture;
+use crate::ws::feed::Stamp;
+use crate::ws::hub::Hub;
+use crate::ws::topic::Topic;
+
+/// How it paces itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// The shortest time between two frames of a feed.
+    pub tick: Duration,
+    /// How often the age of the figures is told.
+    pub beat: Duration,
+    /// From which age on the figures are stale.
+    pub stale_after: Duration,
+}
+
+/// What it works with.
+pub struct Follow {
+    /// Where the views are.
+    pub journal: Arc<dyn Journal>,
+    /// Where the rows of today are that `views` no longer tells of.
+    pub reports: Arc<dyn Reports>,
+    /// Where to show them.
+    pub hub: Arc<Hub>,
+    /// Names, thresholds, zones.
+    pub directory: Arc<Directory>,
+    /// The time.
+    pub clock: Clock,
+    /// Asks to finish.
+    pub drain: Drain,
+    /// How it paces itself.
+    pub pace: Pace,
+    /// Whether the figures are fresh.
+    pub health: Check,
+    /// Whether the loop turns.
+    pub pulse: Pulse,
+}
+
+/// How long rows are kept in memory, in milliseconds: as long as late events are accepted, and a day.
+const KEPT_MS: i64 = 48 * 3_600_000;
+/// Records and bytes of one read.
+const READ: (usize, usize) = (2_000, 4 << 20);
+const SECOND: Duration = Duration::from_secs(1);
+
+struct Loop {
+    env: Follow,
+    picture: Picture,
+    next: Vec<u64>,
+    published: Duration,
+    looked: Duration,
+    beaten: Duration,
+    minute: i64,
+}
+
+impl Follow {
+    /// Follows until the drain.
+    ///
+    /// # Errors
+    /// When the journal is closed or damaged.
+    pub async fn run(self) -> journal::Result<()> {
+        let partitions = self.journal.partitions(Stream::Views);
+        let mut next = Vec::new();
+        for partition in 0..partitions {
+            next.push(self.journal.earliest(Stream::Views, partition).await?);
+        }
+        let picture = Picture::new(Arc::clone(&self.directory));
+        let now = self.clock.monotonic();
+        let mut running = Loop { env: self, picture, next, published: now, looked: now, beaten: now, minute: i64::MIN };
+        running.load().await;
+        running.catch_up().await?;
+        running.turn().await
+    }
+}
+
+impl Loop {
+    fn now(&self) -> Time {
+        Time(self.env.clock.now_ms())
+    }
+
+    /// The rows of the last days, as the store has them.
+    async fn load(&mut self) {
+        let now = self.now();
+        let from = now + -KEPT_MS;
+        self.picture.parts.forget_rows_before(from);
+        for dim in SHOWN {
+            let filter = RowFilter::new(dim, from, now + 3_600_000);
+            match self.env.reports.blocks_in(&filter).await {
+                Ok(blocks) => {
+                    for (part, block) in blocks {
+                        for (start, row) in block.rows {
+                            let key = block.key.row(start);
+                            let sums = &mut self.picture.sums;
+                            self.picture.parts.take_stored(key, part.clone(), block.version, row, sums);
+                        }
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, %dim, "rows of today are not in the store's answer; the stream will tell")
+                }
+            }
+        }
+    }
+
+    /// Reads to the end that there is now, so that the first picture is whole.
+    async fn catch_up(&mut self) -> journal::Result<()> {
+        for partition in 0..self.next.len() {
+            let end = self.env.journal.end(Stream::Views, partition as u32).await?;
+            while self.next[partition] < end && !self.env.drain.is_started() {
+                self.read(partition).await?;
+            }
+        }
+        self.second();
+        self.publish();
+        Ok(())
+    }
+
+    async fn turn(&mut self) -> journal::Result<()> {
+        let (clock, drain) = (self.env.clock.clone(), self.env.drain.clone());
+        let mut waiting = false;
+        loop {
+            let now = clock.monotonic();
+            let due = if waiting { self.published + self.env.pace.tick } else { self.looked + SECOND };
+            let due = due.min(self.looked + SECOND).saturating_sub(now);
+            let journal = Arc::clone(&self.env.journal);
+            let ready = ready(&*journal, &self.next);
+            tokio::select! {
+                biased;
+                () = drain.started() => return Ok(()),
+                () = clock.sleep(due), if due > Duration::ZERO || !waiting => {}
+                partition = ready => {
+                    partition.1?;
+                    self.read(partition.0).await?;
+                    waiting = true;
+                }
+            }
+            let now = clock.monotonic();
+            if waiting && now.saturating_sub(self.published) >= self.env.pace.tick {
+                self.publish();
+                waiting = false;
+            }
+            if now.saturating_sub(self.looked) >= SECOND {
+                self.second();
+                self.publish();
+                waiting = false;
+            }
+        }
+    }
+
+    async fn read(&mut self, partition: usize) -> journal::Result<()> {
+        let number = partition as u32;
+        match self.env.journal.read(Stream::Views, number, self.next[partition], READ.0, READ.1).await {
+            Ok(batch) => {
+                for record in &batch.records {
+                    self.picture.take(&record.key, &record.value);
+                }
+                self.next[partition] = batch.next;
+                Ok(())
+            }
+            Err(journal::Error::Truncated { earliest, .. }) => {
+                tracing::warn!(
+                    partition,
+                    earliest,
+                    "views were removed before they were read; going on after the hole"
+                );
+                self.next[partition] = earliest;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn stamp(&self) -> Stamp {
+        let now = self.now();
+        let age_ms = self.picture.parts.fresh_at().map(|at| now.since(at));
+        let limit = i64::try_from(self.env.pace.stale_after.as_millis()).unwrap_or(i64::MAX);
+        Stamp { time: now, age_ms, stale: age_ms.is_none_or(|age| age > limit) }
+    }
+
+    fn publish(&mut self) {
+        let now = self.now();
+        self.picture.sort(now);
+        let picture = &mut self.picture;
+        self.env.hub.board(|board| paint(picture, board, now));
+        self.env.hub.publish(self.stamp());
+        self.published = self.env.clock.monotonic();
+    }
+
+    /// What changes by time alone.
+    fn second(&mut self) {
+        let (mono, now) = (self.env.clock.monotonic(), self.now());
+        self.looked = mono;
+        self.env.pulse.beat();
+        self.picture.watch(now);
+        self.env.hub.sweep(mono);
+        let minute = now.ms().div_euclid(60_000);
+        if minute != self.minute {
+            self.minute = minute;
+            self.picture.parts.forget_rows_before(now + -KEPT_MS);
+            self.picture.sums.forget(now, now + -KEPT_MS);
+            self.picture.soil();
+            let oldest = now + -KEPT_MS;
+            self.env.hub.board(|board| {
+                board.retain(Topic::Intervals, |key| {
+                    key.rsplit_once('@').and_then(|(_, start)| Time::parse(start).ok()).is_some_and(|s| s >= oldest)
+                });
+            });
+        }
+        let stamp = self.stamp();
+        match stamp.age_ms {
+            None => self.env.health.degraded("no figures have come yet: is the aggregator running?"),
+            Some(age) if stamp.stale => self.env.health.degraded(format!("the figures are {age} ms old")),
+            Some(_) => self.env.health.ok(),
+        }
+        if mono.saturating_sub(self.beaten) >= self.env.pace.beat {
+            self.beaten = mono;
+            self.env.hub.beat(stamp);
+        }
+        let age = stamp.age_ms.map_or(f64::NAN, |age| age as f64 / 1000.0);
+        service::metric::gauge("pusher_age_seconds", &[]).set(age);
+        service::metric::gauge("pusher_feeds", &[]).set(self.env.hub.feeds() as f64);
+        service::metric::counter("pusher_malformed_total", &[]).absolute(self.picture.parts.malformed());
+    }
+}
+
+type Ready<'a> = BoxFuture<'a, (usize, journal::Result<()>)>;
+
+/// Resolves with a partition that has something to read.
+fn ready<'a>(journal: &'a dyn Journal, next: &[u64]) -> BoxFuture<'a, (usize, journal::Result<()>)> {
+    let wait = |(partition, next): (usize, &u64)| -> Ready<'a> {
+        let next = *next;
+        async move { (partition, journal.wait_past(Stream::Views, partition as u32, next).await) }.boxed()
+    };
+    select_all(next.iter().enumerate().map(wait).collect::<Vec<_>>()).map(|(ready, _, _)| ready).boxed()
+}

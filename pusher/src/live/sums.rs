@@ -1,0 +1,164 @@
+//! Sums of base rows that move: the last hour by minute, and half hours of two days, in each tenant's zone.
+//!
+//! Rows are a group: a row that changed adds (new − old) here, so nothing is ever summed again.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use model::{Directory, TenantId, Time};
+use stats::{Dim, RowKey, Tally};
+
+/// What a series is of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Series {
+    /// What kind of thing.
+    pub dim: Dim,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Which one.
+    pub id: Arc<str>,
+}
+
+/// The length of an interval on the board, in milliseconds.
+pub const SLOT_MS: i64 = 1_800_000;
+/// How far back base rows are kept, in milliseconds.
+pub const RECENT_MS: i64 = 3_600_000;
+
+/// One series' sums.
+#[derive(Debug, Default)]
+pub struct Sum {
+    /// Base rows of the last hour, by their start.
+    pub recent: BTreeMap<Time, Tally>,
+    /// Half hours of the tenant's zone, by their start.
+    pub slots: BTreeMap<Time, Tally>,
+}
+
+impl Sum {
+    /// The sum of base rows that start at or after `from`.
+    pub fn since(&self, from: Time) -> Tally {
+        Tally::sum(self.recent.range(from..).map(|(_, tally)| tally))
+    }
+
+    /// The sum of half hours that start within the range.
+    pub fn between(&self, from: Time, to: Time) -> Tally {
+        Tally::sum(self.slots.range(from..to).map(|(_, tally)| tally))
+    }
+}
+
+/// All series.
+#[derive(Debug, Default)]
+pub struct Sums {
+    series: HashMap<Series, Sum>,
+    zones: HashMap<TenantId, TimeZone>,
+    changed: BTreeSet<(Series, Time)>,
+}
+
+impl Sums {
+    /// Sums that know the zones of a directory's tenants.
+    pub fn new(directory: &Directory) -> Sums {
+        let zone = |name: &str| TimeZone::get(name).unwrap_or(TimeZone::UTC);
+        let zones = directory.tenants.iter().map(|(id, tenant)| (id.clone(), zone(&tenant.time_zone))).collect();
+        Sums { zones, ..Sums::default() }
+    }
+
+    /// The zone of a tenant.
+    pub fn zone(&self, tenant: &TenantId) -> TimeZone {
+        self.zones.get(tenant).cloned().unwrap_or(TimeZone::UTC)
+    }
+
+    /// Where the half hour of `time` begins in a tenant's zone.
+    pub fn slot(&self, tenant: &TenantId, time: Time) -> Time {
+        let offset = self.zones.get(tenant).map_or(0, |zone| offset_ms(zone, time));
+        Time(time.ms() - (time.ms() + offset).rem_euclid(SLOT_MS))
+    }
+
+    /// A base row changed by `delta`.
+    pub fn add(&mut self, key: &RowKey, delta: &Tally) {
+        if delta.is_zero() {
+            return;
+        }
+        let slot = self.slot(&key.tenant, key.start);
+        let series = Series { dim: key.dim, tenant: key.tenant.clone(), id: Arc::clone(&key.id) };
+        let sum = self.series.entry(series.clone()).or_default();
+        sum.recent.entry(key.start).or_default().plus(delta);
+        sum.slots.entry(slot).or_default().plus(delta);
+        self.changed.insert((series, slot));
+    }
+
+    /// Forgets base rows before the last hour, and half hours before `slots_from`.
+    pub fn forget(&mut self, now: Time, slots_from: Time) {
+        for sum in self.series.values_mut() {
+            sum.recent = sum.recent.split_off(&(now + (-RECENT_MS - 60_000)));
+            sum.slots = sum.slots.split_off(&slots_from);
+        }
+        self.series.retain(|_, sum| !sum.slots.is_empty());
+    }
+
+    /// One series.
+    pub fn get(&self, dim: Dim, tenant: &TenantId, id: &str) -> Option<&Sum> {
+        self.series.get(&Series { dim, tenant: tenant.clone(), id: Arc::from(id) })
+    }
+
+    /// Every series.
+    pub fn all(&self) -> impl Iterator<Item = (&Series, &Sum)> {
+        self.series.iter()
+    }
+
+    /// The series and half hours that changed since the last call.
+    pub fn take_changed(&mut self) -> BTreeSet<(Series, Time)> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Everything of a series: for tests.
+    #[cfg(test)]
+    pub fn total(&self, dim: Dim, tenant: &str, id: &str) -> Tally {
+        self.get(dim, &TenantId::new(tenant), id)
+            .map(|sum| sum.between(Time(i64::MIN), Time(i64::MAX)))
+            .unwrap_or_default()
+    }
+}
+
+fn offset_ms(zone: &TimeZone, time: Time) -> i64 {
+    let Ok(stamp) = jiff::Timestamp::from_millisecond(time.ms()) else { return 0 };
+    i64::from(zone.to_offset(stamp).seconds()) * 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stats::Field;
+
+    fn directory(zone: &str) -> Directory {
+        let mut directory = Directory::default();
+        let tenant = model::directory::Tenant { time_zone: zone.into(), ..Default::default() };
+        directory.tenants.insert("default".into(), tenant);
+        directory
+    }
+
+    #[test]
+    fn half_hours_begin_where_the_tenants_clock_says() {
+        let tenant = TenantId::new("default");
+        let sums = Sums::new(&directory("Asia/Kathmandu")); // UTC+05:45
+        let time = Time::parse("2026-11-21T08:20:00Z").unwrap(); // 14:05 there
+        assert_eq!(sums.slot(&tenant, time).to_string(), "2026-11-21T08:15:00.000Z");
+        assert_eq!(Sums::default().slot(&tenant, time).to_string(), "2026-11-21T08:00:00.000Z");
+    }
+
+    #[test]
+    fn what_is_forgotten_leaves_the_half_hours() {
+        let mut sums = Sums::default();
+        let mut one = Tally::new();
+        one.add(Field::Offered, 1);
+        let key = |start| RowKey { tenant: "t".into(), source: "s".into(), dim: Dim::Queue, id: "q".into(), start };
+        for minute in 0..180 {
+            sums.add(&key(Time(minute * 60_000)), &one);
+        }
+        let now = Time(180 * 60_000);
+        sums.forget(now, Time(SLOT_MS));
+        let sum = sums.get(Dim::Queue, &"t".into(), "q").unwrap();
+        assert_eq!(sum.since(now + -300_000).get(Field::Offered), 5);
+        assert_eq!(sum.since(Time(0)).get(Field::Offered), 61);
+        assert_eq!(sum.between(Time(0), now).get(Field::Offered), 150);
+    }
+}

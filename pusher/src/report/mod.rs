@@ -1,0 +1,35 @@
+//! Reports as a library: typed rows over [`store::Reports`], and their forms. The HTTP face and `tidegate report` print the same.
+
+pub mod flat;
+pub mod range;
+
+use std::fmt;
+
+/// A question that cannot be answered as it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The parameter at fault.
+    pub parameter: &'static str,
+    /// What is wrong with it, and what to write instead.
+    pub detail: String,
+}
+
+impl Refused {
+    /// A value that cannot be.
+    pub fn value(
+        parameter: &'static str,
+        value: impl fmt::Display,
+        what: impl fmt::Display,
+        instead: impl fmt::Display,
+    ) -> Refused {
+        Refused { parameter, detail: format!("{parameter}={value} {what}: {instead}") }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for Refused {}
