@@ -5,19 +5,44 @@ use crate::oracle::{Exit, Service, Stay, Transfer};
 use crate::records::number_of;
 use serde_json::Value;
 
-/// How far two measurements of one duration may be apart (ms): both are taken inside the PBX, but at different moments of the
-/// same event; and by how much more where the product knows of it only from `queue_log`, in whole seconds.
-#[derive(Clone, Copy, Debug)]
+/// `queue_log` cuts to whole seconds at both ends of a duration.
+const QUEUE_LOG_MS: i64 = 1100;
+
+/// How far two measurements of one duration may be apart.
+#[derive(Clone, Debug, Default)]
 pub struct Tolerance {
-    /// Per duration.
+    /// Per duration (ms): both are taken inside the PBX, at two events of the same moment.
     pub each_ms: i64,
-    /// Once per sum, for the stays that a gap touched.
-    pub gap_ms: i64,
+    /// When the product was blind (ms since the epoch). Of the stays that such a time touches it learns from `queue_log`
+    /// afterwards, in whole seconds, and never of their holds.
+    pub blind: Vec<(i64, i64)>,
+}
+
+/// What that makes for the sums over some stays (ms).
+#[derive(Clone, Copy, Debug, Default)]
+struct Slack {
+    wait: i64,
+    talk: i64,
+    hold: i64,
 }
 
 impl Tolerance {
-    fn of(self, durations: i64) -> i64 {
-        self.each_ms * durations.max(1) + self.gap_ms
+    fn slack<'a>(&self, stays: impl IntoIterator<Item = &'a Stay>) -> Slack {
+        let mut slack = Slack { wait: self.each_ms, talk: self.each_ms, hold: self.each_ms };
+        for stay in stays {
+            let hold = stay.service.as_ref().map_or(0, |service| service.hold_ms);
+            let (unsure, lost) = if self.touches(stay) { (QUEUE_LOG_MS, hold) } else { (0, 0) };
+            slack.wait += self.each_ms + unsure;
+            slack.talk += self.each_ms + unsure + lost;
+            slack.hold += self.each_ms + lost;
+        }
+        slack
+    }
+
+    fn touches(&self, stay: &Stay) -> bool {
+        let engaged = stay.service.as_ref().map_or(0, |service| service.engaged_ms);
+        let end = stay.queued_at + stay.wait_ms + engaged;
+        self.blind.iter().any(|(from, to)| stay.queued_at <= *to && end >= *from)
     }
 }
 
@@ -67,8 +92,9 @@ fn total(value: &Value) -> i64 {
     }
 }
 
-/// A queue's row.
-pub fn queue(name: &str, row: &Value, truth: &Queue, tolerance: Tolerance, differences: &mut Differences) {
+/// A queue's row, beside the stays in that queue.
+pub fn queue(name: &str, row: &Value, stays: &[&Stay], tolerance: &Tolerance, differences: &mut Differences) {
+    let truth = Queue::of(stays);
     let counts = [
         ("offered", truth.offered),
         ("answered", truth.answered),
@@ -84,44 +110,50 @@ pub fn queue(name: &str, row: &Value, truth: &Queue, tolerance: Tolerance, diffe
         let product = number(row, field, differences);
         differences.same(&format!("{name} {field}"), product, truth);
     }
+    let slack = tolerance.slack(stays.iter().copied());
     let times = [
-        ("wait_answered_ms", truth.wait_answered_ms, truth.answered),
-        ("wait_abandoned_ms", truth.wait_abandoned_ms, truth.abandoned + truth.short_abandoned),
-        ("talk_ms", truth.talk_ms, truth.answered),
-        ("hold_ms", truth.hold_ms, truth.answered),
-        ("max_wait_ms", truth.max_wait_ms, 1),
+        ("wait_answered_ms", truth.wait_answered_ms, slack.wait),
+        ("wait_abandoned_ms", truth.wait_abandoned_ms, slack.wait),
+        ("talk_ms", truth.talk_ms, slack.talk),
+        ("hold_ms", truth.hold_ms, slack.hold),
+        (
+            "max_wait_ms",
+            truth.max_wait_ms,
+            tolerance.each_ms.max(if tolerance.blind.is_empty() { 0 } else { QUEUE_LOG_MS }),
+        ),
     ];
-    for (field, truth, durations) in times {
+    for (field, truth, slack) in times {
         let product = number(row, field, differences);
-        differences.near(&format!("{name} {field}"), product, truth, tolerance.of(durations));
+        differences.near(&format!("{name} {field}"), product, truth, slack);
     }
 }
 
-/// An agent's row of interval figures.
-pub fn agent(name: &str, row: &Value, truth: &Agent, tolerance: Tolerance, differences: &mut Differences) {
+/// An agent's row of interval figures; `stays` are those that this agent answered.
+pub fn agent(
+    name: &str,
+    row: &Value,
+    truth: &Agent,
+    stays: &[&Stay],
+    tolerance: &Tolerance,
+    differences: &mut Differences,
+) {
     for (field, truth) in [("answered", truth.answered), ("rona", truth.rona), ("transfers_out", truth.transfers)] {
         let product = number(row, field, differences);
         differences.same(&format!("{name} {field}"), product, truth);
     }
-    for (field, truth, durations) in
-        [("talk_ms", truth.talk_ms, truth.answered), ("hold_ms", truth.hold_ms, truth.answered)]
-    {
+    let slack = tolerance.slack(stays.iter().copied());
+    for (field, truth, slack) in [("talk_ms", truth.talk_ms, slack.talk), ("hold_ms", truth.hold_ms, slack.hold)] {
         let product = number(row, field, differences);
-        differences.near(&format!("{name} {field}"), product, truth, tolerance.of(durations));
+        differences.near(&format!("{name} {field}"), product, truth, slack);
     }
     for (reason, seconds) in &truth.paused_s {
         let product = number(row, &format!("not_ready_ms.{reason}"), differences);
-        differences.near(
-            &format!("{name} paused for {reason}"),
-            product,
-            seconds * 1000,
-            1100 * truth.pauses + tolerance.gap_ms,
-        );
+        differences.near(&format!("{name} paused for {reason}"), product, seconds * 1000, QUEUE_LOG_MS * truth.pauses);
     }
 }
 
 /// The segments of a call record, beside the stays of that call in their order.
-pub fn segments(call: &str, record: &Value, stays: &[&Stay], tolerance: Tolerance, differences: &mut Differences) {
+pub fn segments(call: &str, record: &Value, stays: &[&Stay], tolerance: &Tolerance, differences: &mut Differences) {
     let empty = Vec::new();
     let all = record.get("segments").and_then(Value::as_array).unwrap_or(&empty);
     let queued: Vec<_> = all.iter().filter(|segment| segment.get("queue").is_some_and(Value::is_string)).collect();
@@ -136,18 +168,19 @@ pub fn segments(call: &str, record: &Value, stays: &[&Stay], tolerance: Toleranc
         };
         differences.same(&format!("{name}: {:?} is told as {:?}", stay.exit, text(segment, "exit")), exit, true);
         let wait = number(segment, "wait_ms", differences);
-        differences.near(&format!("{name}: wait"), wait, stay.wait_ms, tolerance.of(1));
+        let slack = tolerance.slack([*stay]);
+        differences.near(&format!("{name}: wait"), wait, stay.wait_ms, slack.wait);
         if let Some(truth) = &stay.service {
-            service(&name, segment, truth, tolerance, differences);
+            service(&name, segment, truth, slack, differences);
         }
     }
 }
 
-fn service(name: &str, segment: &Value, truth: &Service, tolerance: Tolerance, differences: &mut Differences) {
+fn service(name: &str, segment: &Value, truth: &Service, slack: Slack, differences: &mut Differences) {
     differences.same(&format!("{name}: agent"), number_of(text(segment, "agent")), &truth.agent);
-    for (field, truth) in [("talk_ms", truth.talk_ms()), ("hold_ms", truth.hold_ms)] {
+    for (field, truth, slack) in [("talk_ms", truth.talk_ms(), slack.talk), ("hold_ms", truth.hold_ms, slack.hold)] {
         let product = number(segment, field, differences);
-        differences.near(&format!("{name}: {field}"), product, truth, tolerance.of(1));
+        differences.near(&format!("{name}: {field}"), product, truth, slack);
     }
     let told = segment.pointer("/transfer_out/kind").and_then(Value::as_str);
     let transfer = truth.transfer.map(|transfer| match transfer {
@@ -166,42 +199,53 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    const STRICT: Tolerance = Tolerance { each_ms: 100, blind: Vec::new() };
+
+    fn stay(exit: Exit, wait_ms: i64) -> Stay {
+        let (call, queue, unanswered) = ("c".into(), "sales".into(), Vec::new());
+        Stay { call, queue, queued_at: 0, exit, wait_ms, unanswered, left_ringing: false, service: None }
+    }
+
+    fn row() -> Value {
+        json!({
+            "offered": 1, "answered": 0, "abandoned": 1, "short_abandoned": 0, "flow_out": {}, "rona": 0, "abandon_ringing": 0,
+            "transfers_blind": 0, "transfers_attended": 0, "wait_answered_ms": 0, "wait_abandoned_ms": 8190, "talk_ms": 0,
+            "hold_ms": 0, "max_wait_ms": 8050
+        })
+    }
+
     #[test]
     fn a_wrong_count_a_far_sum_and_a_missing_name_are_each_one_difference() {
-        let truth = Queue { offered: 3, wait_answered_ms: 5000, ..Queue::default() };
-        let mut row = json!({
-            "offered": 3, "answered": 0, "abandoned": 0, "short_abandoned": 0, "flow_out": {}, "rona": 0, "abandon_ringing": 0,
-            "transfers_blind": 0, "transfers_attended": 0, "wait_answered_ms": 5080, "wait_abandoned_ms": 0, "talk_ms": 0,
-            "hold_ms": 0, "max_wait_ms": 0
-        });
-        let tolerance = Tolerance { each_ms: 100, gap_ms: 0 };
+        let truth = stay(Exit::Abandoned, 8000);
         let mut none = Differences::default();
-        queue("sales", &row, &truth, tolerance, &mut none);
+        queue("sales", &row(), &[&truth], &STRICT, &mut none);
         assert!(none.0.is_empty(), "{none:?}");
-        row["offered"] = json!(4);
-        row["wait_answered_ms"] = json!(5101);
-        row.as_object_mut().expect("a row").remove("rona");
+        let mut wrong = row();
+        wrong["offered"] = json!(2);
+        wrong["wait_abandoned_ms"] = json!(8201);
+        wrong.as_object_mut().expect("a row").remove("rona");
         let mut three = Differences::default();
-        queue("sales", &row, &truth, tolerance, &mut three);
+        queue("sales", &wrong, &[&truth], &STRICT, &mut three);
         assert_eq!(three.0.len(), 3, "{three:?}");
     }
 
     #[test]
+    fn only_stays_that_a_blind_time_touches_are_measured_in_whole_seconds() {
+        let record = json!({ "segments": [{ "queue": "sales", "exit": "abandoned", "wait_ms": 9000 }] });
+        for (blind, wrong) in [((7000, 7500), 0), ((8100, 9000), 1)] {
+            let tolerance = Tolerance { each_ms: 100, blind: vec![blind] };
+            let mut differences = Differences::default();
+            segments("c", &record, &[&stay(Exit::Abandoned, 8000)], &tolerance, &mut differences);
+            assert_eq!(differences.0.len(), wrong, "{blind:?}: {differences:?}");
+        }
+    }
+
+    #[test]
     fn a_timeout_may_be_told_as_overflow_but_never_as_an_abandon() {
-        let stay = Stay {
-            call: "c".into(),
-            queue: "sales".into(),
-            queued_at: 0,
-            exit: Exit::TimedOut,
-            wait_ms: 30_000,
-            unanswered: Vec::new(),
-            left_ringing: false,
-            service: None,
-        };
         for (exit, wrong) in [("timeout", 0), ("overflow", 0), ("abandoned", 1)] {
             let record = json!({ "segments": [{ "queue": "sales", "exit": exit, "wait_ms": 30_010 }] });
             let mut differences = Differences::default();
-            segments("c", &record, &[&stay], Tolerance { each_ms: 100, gap_ms: 0 }, &mut differences);
+            segments("c", &record, &[&stay(Exit::TimedOut, 30_000)], &STRICT, &mut differences);
             assert_eq!(differences.0.len(), wrong, "{exit}: {differences:?}");
         }
     }

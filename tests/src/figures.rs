@@ -59,36 +59,38 @@ pub struct Agent {
     pub pauses: i64,
 }
 
-/// Figures of every queue.
-pub fn queues(oracle: &Oracle) -> BTreeMap<String, Queue> {
-    let mut queues: BTreeMap<String, Queue> = BTreeMap::new();
-    for stay in &oracle.stays {
-        count(queues.entry(stay.queue.clone()).or_default(), stay);
+impl Queue {
+    /// The figures of these stays.
+    pub fn of(stays: &[&Stay]) -> Self {
+        let mut queue = Self::default();
+        for stay in stays {
+            queue.count(stay);
+        }
+        queue
     }
-    queues
-}
 
-fn count(queue: &mut Queue, stay: &Stay) {
-    queue.offered += 1;
-    queue.rona += stay.unanswered.len() as i64;
-    queue.abandon_ringing += i64::from(stay.left_ringing);
-    queue.max_wait_ms = queue.max_wait_ms.max(stay.wait_ms);
-    match stay.exit {
-        Exit::Answered => {
-            queue.answered += 1;
-            queue.wait_answered_ms += stay.wait_ms;
+    fn count(&mut self, stay: &Stay) {
+        self.offered += 1;
+        self.rona += stay.unanswered.len() as i64;
+        self.abandon_ringing += i64::from(stay.left_ringing);
+        self.max_wait_ms = self.max_wait_ms.max(stay.wait_ms);
+        match stay.exit {
+            Exit::Answered => {
+                self.answered += 1;
+                self.wait_answered_ms += stay.wait_ms;
+            }
+            Exit::Abandoned => {
+                self.wait_abandoned_ms += stay.wait_ms;
+                *(if stay.wait_ms <= SHORT_MS { &mut self.short_abandoned } else { &mut self.abandoned }) += 1;
+            }
+            Exit::TimedOut => self.timed_out += 1,
         }
-        Exit::Abandoned => {
-            queue.wait_abandoned_ms += stay.wait_ms;
-            *(if stay.wait_ms <= SHORT_MS { &mut queue.short_abandoned } else { &mut queue.abandoned }) += 1;
+        if let Some(service) = &stay.service {
+            self.talk_ms += service.talk_ms();
+            self.hold_ms += service.hold_ms;
+            self.blind += i64::from(service.transfer == Some(Transfer::Blind));
+            self.attended += i64::from(service.transfer == Some(Transfer::Attended));
         }
-        Exit::TimedOut => queue.timed_out += 1,
-    }
-    if let Some(service) = &stay.service {
-        queue.talk_ms += service.talk_ms();
-        queue.hold_ms += service.hold_ms;
-        queue.blind += i64::from(service.transfer == Some(Transfer::Blind));
-        queue.attended += i64::from(service.transfer == Some(Transfer::Attended));
     }
 }
 
@@ -118,8 +120,8 @@ pub fn agents(oracle: &Oracle) -> BTreeMap<String, Agent> {
 impl fmt::Display for Oracle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} calls from outside, {} stays in queues", self.calls.len(), self.stays.len())?;
-        for (name, queue) in queues(self) {
-            writeln!(f, "{name}: {queue:?}")?;
+        for name in self.queues() {
+            writeln!(f, "{name}: {:?}", Queue::of(&self.stays_in(name)))?;
         }
         for (name, agent) in agents(self) {
             writeln!(f, "{name}: {agent:?}")?;
@@ -194,11 +196,10 @@ mod tests {
         let details = detail("p.1", "PJSIP/103-2", "ANSWERED") + &detail("p.1", "PJSIP/105-9", "NO ANSWER");
         let oracle =
             Oracle::of(&Records::parse(QUEUE_LOG, &channel_events(), &details).expect("records")).expect("a truth");
-        let queues = queues(&oracle);
-        let sales = &queues["sales"];
+        let sales = Queue::of(&oracle.stays_in("sales"));
         assert_eq!((sales.offered, sales.answered, sales.short_abandoned, sales.rona, sales.blind), (2, 1, 1, 1, 1));
         assert_eq!((sales.wait_answered_ms, sales.talk_ms, sales.hold_ms), (8250, 4000, 2000));
-        let support = &queues["support"];
+        let support = Queue::of(&oracle.stays_in("support"));
         assert_eq!(
             (support.offered, support.abandoned, support.abandon_ringing, support.wait_abandoned_ms),
             (1, 1, 1, 6000)

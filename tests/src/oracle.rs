@@ -123,10 +123,14 @@ impl Oracle {
         self.stays.iter().map(|stay| stay.queue.as_str()).collect()
     }
 
-    /// The agents who were rung for a queue.
-    pub fn agents(&self) -> BTreeSet<&str> {
-        let rung = self.stays.iter().flat_map(|stay| stay.unanswered.iter().map(String::as_str));
-        rung.chain(self.services().map(|service| service.agent.as_str())).collect()
+    /// The stays in one queue.
+    pub fn stays_in(&self, queue: &str) -> Vec<&Stay> {
+        self.stays.iter().filter(|stay| stay.queue == queue).collect()
+    }
+
+    /// The stays that one agent answered.
+    pub fn answered_by(&self, agent: &str) -> Vec<&Stay> {
+        self.stays.iter().filter(|stay| stay.service.as_ref().is_some_and(|service| service.agent == agent)).collect()
     }
 
     /// What agents did, over all stays.

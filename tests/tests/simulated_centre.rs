@@ -68,7 +68,13 @@ async fn judge(product: &Product) -> Result<(usize, Differences)> {
         let record = product.get(&format!("/v1/calls/{}", call.call), &[]).await.unwrap_or(Value::Null);
         compared += 1;
         let stays: Vec<_> = stays.iter().collect();
-        compare::segments(&call.call, &record, &stays, Tolerance { each_ms: 120, gap_ms: 0 }, &mut differences);
+        compare::segments(
+            &call.call,
+            &record,
+            &stays,
+            &Tolerance { each_ms: 120, blind: Vec::new() },
+            &mut differences,
+        );
     }
     Ok((compared, differences))
 }
