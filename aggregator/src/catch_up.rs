@@ -1,0 +1,208 @@
+//! Folding what is there as fast as possible: imports and rebuilds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use journal::{Journal, Partition, Stream};
+use service::{Context, Tasks};
+use store::Part;
+use store::reports::{Reports, Taken};
+use tokio::sync::oneshot;
+
+use crate::rules::Rules;
+use crate::shard::Shard;
+use crate::telemetry::Telemetry;
+use crate::{Error, Result};
+
+/// Records read at once.
+const BATCH: usize = 4_000;
+/// Bytes read at once.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// How to catch up.
+#[derive(Clone)]
+pub struct CatchUp {
+    /// The name to take the partitions by, for people.
+    pub owner: String,
+    /// How events are folded.
+    pub rules: Rules,
+    /// Events of one partition between two checkpoints.
+    pub checkpoint_events: u64,
+    /// Told now and then how far it is.
+    pub progress: Arc<dyn Fn(Progress) + Send + Sync>,
+}
+
+impl CatchUp {
+    /// The defaults: 50,000 events to a checkpoint, nobody told.
+    pub fn new(owner: impl Into<String>) -> Self {
+        Self { owner: owner.into(), rules: Rules::default(), checkpoint_events: 50_000, progress: Arc::new(|_| {}) }
+    }
+
+    /// The same, telling `progress` how far it is.
+    #[must_use]
+    pub fn progress(mut self, progress: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        self.progress = Arc::new(progress);
+        self
+    }
+}
+
+/// How far a catch-up is, in records of all event streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Records folded.
+    pub folded: u64,
+    /// Records to fold.
+    pub total: u64,
+}
+
+/// What a catch-up did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caught {
+    /// Records folded.
+    pub folded: u64,
+    /// Partitions whose beginning the journal no longer keeps, with the first offset that it has: what was before is not in the figures
+    /// of a store that was empty.
+    pub truncated: Vec<(Part, u64)>,
+}
+
+/// Folds every event that is in the journal now, and writes the checkpoint. Takes all partitions: a running aggregator loses them.
+/// Live views, closed calls and restatements are not told: a reader that starts afterwards finds everything in the store.
+///
+/// # Errors
+/// Those of the journal and the store; `Rules`.
+pub async fn catch_up_to_end(
+    journal: &Arc<dyn Journal>,
+    store: &Arc<dyn Reports>,
+    how: &CatchUp,
+    context: &Context,
+) -> Result<Caught> {
+    let mut targets = BTreeMap::new();
+    for stream in Stream::EVENTS {
+        for number in 0..journal.partitions(stream) {
+            targets.insert((stream, number), journal.end(stream, number).await?);
+        }
+    }
+    catch_up_to(journal, store, how, context, &targets).await
+}
+
+/// The same up to these offsets, and no further.
+///
+/// # Errors
+/// As [`catch_up_to_end`].
+pub async fn catch_up_to(
+    journal: &Arc<dyn Journal>,
+    store: &Arc<dyn Reports>,
+    how: &CatchUp,
+    context: &Context,
+    targets: &BTreeMap<Partition, u64>,
+) -> Result<Caught> {
+    how.rules.agree(&**store).await?;
+    let parts: Vec<Part> = targets.keys().map(|(stream, number)| Part::new(stream.name(), *number)).collect();
+    let taken = store.take(&how.owner, &journal.identity(), &parts).await?;
+    let mut caught = Caught::default();
+    let mut runs = Vec::new();
+    let mut total = 0;
+    for ((partition, target), taken) in targets.iter().zip(taken) {
+        let earliest = journal.earliest(partition.0, partition.1).await?;
+        let start = taken.next.unwrap_or(earliest);
+        if earliest > 0 && taken.next.is_none_or(|next| next < earliest) {
+            caught.truncated.push((taken.held.part.clone(), earliest));
+        }
+        let start = start.max(earliest);
+        if start < *target {
+            total += target - start;
+            runs.push(Run { partition: *partition, taken, start, target: *target });
+        }
+    }
+    let shared = Shared {
+        journal: Arc::clone(journal),
+        store: Arc::clone(store),
+        how: how.clone(),
+        telemetry: Telemetry::new(),
+        folded: Arc::default(),
+        total,
+    };
+    // A task for each partition: reading, decoding and writing of different partitions overlap.
+    let mut done = Vec::with_capacity(runs.len());
+    for run in runs {
+        done.push(spawn(&context.tasks, run, shared.clone())?);
+    }
+    let mut outcome = Ok(());
+    for done in done {
+        // All are waited for, so that none is still writing when an error is answered.
+        outcome = outcome.and(done.await.unwrap_or_else(|_| Err(Error::Task("catch-up".to_owned()))));
+    }
+    outcome?;
+    caught.folded = shared.folded.load(Ordering::Relaxed);
+    (how.progress)(Progress { folded: caught.folded, total });
+    Ok(caught)
+}
+
+struct Run {
+    partition: Partition,
+    taken: Taken,
+    start: u64,
+    target: u64,
+}
+
+#[derive(Clone)]
+struct Shared {
+    journal: Arc<dyn Journal>,
+    store: Arc<dyn Reports>,
+    how: CatchUp,
+    telemetry: Telemetry,
+    folded: Arc<AtomicU64>,
+    total: u64,
+}
+
+fn spawn(tasks: &Tasks, run: Run, shared: Shared) -> Result<oneshot::Receiver<Result<()>>> {
+    let (tell, done) = oneshot::channel();
+    let name = format!("catch-up/{}", run.taken.held.part);
+    let work = async move {
+        let _ = tell.send(run.fold(&shared).await); // nobody listens when the caller has gone
+    };
+    tasks.spawn(name, work).map_err(|full| Error::Task(full.to_string()))?;
+    Ok(done)
+}
+
+impl Run {
+    async fn fold(self, shared: &Shared) -> Result<()> {
+        let (stream, number) = self.partition;
+        let store = &*shared.store;
+        let rules = shared.how.rules;
+        let mut shard = Shard::open(store, self.partition, self.taken, self.start, false, rules).await?;
+        shard.next = shard.next.max(self.start);
+        while shard.next < self.target {
+            let most = usize::try_from(self.target - shard.next).unwrap_or(usize::MAX).min(BATCH);
+            let before = shard.next;
+            match shared.journal.read(stream, number, shard.next, most, BATCH_BYTES).await {
+                Ok(batch) => shard.ingest(store, &batch, &shared.telemetry).await?,
+                Err(error) => match error {
+                    journal::Error::Damaged { offset, .. } => {
+                        shared.telemetry.damaged(shard.part(), offset, &error);
+                        shard.next = offset + 1;
+                        shard.unsaved += 1;
+                    }
+                    other => return Err(other.into()),
+                },
+            }
+            if shard.next == before {
+                break; // the end moved back: nothing more is there
+            }
+            let folded = shared.folded.fetch_add(shard.next - before, Ordering::Relaxed) + shard.next - before;
+            (shared.how.progress)(Progress { folded, total: shared.total });
+            if shard.unsaved >= shared.how.checkpoint_events {
+                save(&mut shard, store).await?;
+            }
+        }
+        save(&mut shard, store).await
+    }
+}
+
+async fn save(shard: &mut Shard, store: &dyn Reports) -> Result<()> {
+    let snapshot = shard.snapshot().await;
+    store.checkpoint(std::slice::from_ref(&snapshot.change)).await?;
+    shard.saved();
+    Ok(())
+}

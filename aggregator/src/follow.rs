@@ -1,0 +1,427 @@
+//! The live loop: follows the event streams, tells what changed at each tick, writes checkpoints beside it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use journal::{Consumer, Delivery, Entry, Journal, Partition, Position, Stream, Subscription};
+use model::Time;
+use service::health::{Check, Pulse};
+use service::retry::{Backoff, Policy};
+use service::{Context, Millis};
+use store::Part;
+use store::reports::{Reports, Retention};
+
+use crate::config::Config;
+use crate::rules::Rules;
+use crate::saving::{Saver, Saving};
+use crate::shard::Shard;
+use crate::telemetry::Telemetry;
+use crate::tell::{self, Outbox};
+use crate::{Error, GROUP, Result};
+
+/// How often a partition's own frame is told when nothing changes, and the lag is measured.
+const FOLD_EVERY: Duration = Duration::from_secs(1);
+/// How often retention is applied.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+/// The loop must turn at least so often: a checkpoint that is repeated holds it up to the last.
+const PULSE: Duration = Duration::from_secs(120);
+/// Behind by more records than this, health is degraded.
+const LAG_MAX: u64 = 50_000;
+
+/// The aggregator at work.
+pub(crate) struct Follower {
+    journal: Arc<dyn Journal>,
+    store: Arc<dyn Reports>,
+    context: Context,
+    config: Config,
+    rules: Rules,
+    telemetry: Telemetry,
+    saver: Saver,
+    lag: Check,
+    pulse: Pulse,
+}
+
+/// One membership in the group, with everything that it holds.
+struct Membership<'a> {
+    of: &'a Follower,
+    consumer: Box<dyn Consumer>,
+    shards: BTreeMap<Partition, Shard>,
+    outbox: Outbox,
+    saving: Option<(Saving, Vec<Partition>)>,
+    /// When views were told last, and so on: on the monotonic clock.
+    told_at: Duration,
+    folds_told_at: Duration,
+    saved_at: Duration,
+}
+
+/// What woke the loop.
+enum Wake {
+    Drain,
+    Due,
+    Saved(Result<()>),
+    Delivered(journal::Result<Delivery>),
+}
+
+impl Follower {
+    pub(crate) fn new(journal: Arc<dyn Journal>, store: Arc<dyn Reports>, context: Context, config: Config) -> Self {
+        let telemetry = Telemetry::new();
+        let saver = Saver {
+            journal: Arc::clone(&journal),
+            store: Arc::clone(&store),
+            context: context.clone(),
+            telemetry: telemetry.clone(),
+        };
+        let (lag, pulse) = (context.health.check("lag"), context.health.pulse("fold", PULSE));
+        Self { rules: config.rules(), journal, store, context, config, telemetry, saver, lag, pulse }
+    }
+
+    /// Follows until the drain. What is transient, and partitions lost to others, only lead to joining the group again.
+    pub(crate) async fn run(self) -> Result<()> {
+        self.rules.agree(&*self.store).await?;
+        let check = self.context.health.check("membership");
+        let clock = &self.context.clock;
+        let mut backoff = Backoff::new(Policy::default(), self.context.seeds.stream("rejoin"), clock.clone());
+        self.keep_house()?;
+        while !self.context.drain.is_started() {
+            let joined = clock.monotonic();
+            let error = match self.member(&check).await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_transient() => error,
+                Err(error) => return Err(error),
+            };
+            tracing::warn!(error = %Chain(&error), "left the group, joining again");
+            check.degraded(Chain(&error).to_string());
+            if clock.monotonic() - joined > Duration::from_secs(60) {
+                backoff.succeeded();
+            }
+            tokio::select! {
+                () = backoff.wait() => {}
+                () = self.context.drain.started() => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn member(&self, check: &Check) -> Result<()> {
+        let subscription = Subscription::new(GROUP, &self.context.instance, Stream::EVENTS)
+            .batch(self.config.batch_records, self.config.batch_bytes.to_usize());
+        let consumer = self.journal.subscribe(subscription).await?;
+        check.ok();
+        let now = self.context.clock.monotonic();
+        let mut member = Membership {
+            of: self,
+            consumer,
+            shards: BTreeMap::new(),
+            outbox: Outbox::default(),
+            saving: None,
+            told_at: Duration::ZERO,
+            folds_told_at: Duration::ZERO,
+            saved_at: now,
+        };
+        let outcome = member.run().await;
+        let left = member.consumer.close().await;
+        outcome.and(left.map_err(Error::from))
+    }
+
+    /// What goes on beside the fold: heartbeats and retention.
+    fn keep_house(&self) -> Result<()> {
+        let (journal, context, every) = (Arc::clone(&self.journal), self.context.clone(), self.config.heartbeat);
+        let full = |full: service::tasks::Full| Error::Task(full.to_string());
+        self.context.tasks.spawn("heartbeat", beat(journal, context, every)).map_err(full)?;
+        let (calls, rows) = (self.config.keep_calls, self.config.keep_rows);
+        if calls.is_some() || rows.is_some() {
+            let work = sweep(Arc::clone(&self.store), self.context.clone(), calls, rows);
+            self.context.tasks.spawn("sweep", work).map_err(full)?;
+        }
+        Ok(())
+    }
+}
+
+impl Membership<'_> {
+    async fn run(&mut self) -> Result<()> {
+        loop {
+            self.of.pulse.beat();
+            match self.wake().await {
+                Wake::Drain => return self.finish().await,
+                Wake::Due => {}
+                Wake::Saved(outcome) => self.saved(outcome)?,
+                Wake::Delivered(Ok(delivery)) => self.take(delivery).await?,
+                Wake::Delivered(Err(error)) => self.stumble(error).await?,
+            }
+            self.tend().await?;
+        }
+    }
+
+    async fn wake(&mut self) -> Wake {
+        let due = self.due_in();
+        let behind = self.saving.is_some() && self.unsaved() >= 2 * self.of.config.checkpoint_events;
+        let saved = async {
+            match &mut self.saving {
+                Some((saving, _)) => saving.done().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.of.context.drain.started() => Wake::Drain,
+            outcome = saved => Wake::Saved(outcome),
+            () = self.of.context.clock.sleep(due) => Wake::Due,
+            delivery = self.consumer.next(), if !behind => Wake::Delivered(delivery),
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.of.context.clock.monotonic()
+    }
+
+    fn wall(&self) -> Time {
+        Time(self.of.context.clock.now_ms())
+    }
+
+    fn unsaved(&self) -> u64 {
+        self.shards.values().map(|shard| shard.unsaved).sum()
+    }
+
+    fn has_news(&self) -> bool {
+        !self.outbox.is_empty() || self.shards.values().any(Shard::has_news)
+    }
+
+    /// How long until something is to be done by itself.
+    fn due_in(&self) -> Duration {
+        let now = self.now();
+        let mut due = self.folds_told_at + FOLD_EVERY;
+        if self.has_news() {
+            due = due.min(self.told_at + self.of.config.tick.duration());
+        }
+        if self.saving.is_none() && self.unsaved() > 0 {
+            due = due.min(self.saved_at + self.of.config.checkpoint_every.duration());
+        }
+        due.saturating_sub(now)
+    }
+
+    /// Does what is due.
+    async fn tend(&mut self) -> Result<()> {
+        let now = self.now();
+        let folds = now >= self.folds_told_at + FOLD_EVERY;
+        if folds {
+            self.folds_told_at = now;
+            self.measure().await?;
+        }
+        if folds || (self.has_news() && now >= self.told_at + self.of.config.tick.duration()) {
+            self.tell(now).await?;
+        }
+        let unsaved = self.unsaved();
+        let late = now >= self.saved_at + self.of.config.checkpoint_every.duration();
+        if self.saving.is_none() && unsaved > 0 && (late || unsaved >= self.of.config.checkpoint_events) {
+            self.save().await?;
+        }
+        Ok(())
+    }
+
+    /// Measures the lag, and tells how far each partition is.
+    async fn measure(&mut self) -> Result<()> {
+        let (mut lag, at) = (0, self.wall());
+        for shard in self.shards.values() {
+            let end = self.of.journal.end(shard.partition.0, shard.partition.1).await?;
+            lag += end.saturating_sub(shard.next);
+            self.outbox.add_fold(shard, at, &self.of.context.instance, end);
+        }
+        self.of.telemetry.lag.set(lag as f64);
+        if lag > LAG_MAX {
+            self.of.lag.degraded(format!("{lag} records are not folded yet"));
+        } else {
+            self.of.lag.ok();
+        }
+        Ok(())
+    }
+
+    async fn tell(&mut self, now: Duration) -> Result<()> {
+        let at = self.wall();
+        for shard in self.shards.values_mut() {
+            if shard.has_news() {
+                self.outbox.add(shard, at);
+                let end = shard.next; // at least; the true end follows within a second
+                self.outbox.add_fold(shard, at, &self.of.context.instance, end);
+            }
+        }
+        self.told_at = now;
+        let entries = self.outbox.entries();
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let frames = entries.len();
+        match self.of.journal.append(entries).await {
+            Ok(_) => {
+                self.outbox.written();
+                self.of.telemetry.told(frames);
+                Ok(())
+            }
+            // They wait in the outbox, the latest of each key, for the next tick.
+            Err(error) if error.class() == journal::Class::Transient => {
+                tracing::warn!(%error, frames, "live views not written, trying again");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Begins a checkpoint of all partitions that went on.
+    async fn save(&mut self) -> Result<()> {
+        let at = self.wall();
+        let (mut changes, mut told, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+        for (partition, shard) in self.shards.iter_mut().filter(|(_, shard)| shard.unsaved > 0) {
+            let mut snapshot = shard.snapshot().await;
+            told.extend(tell::records(shard, &mut snapshot, at));
+            changes.push(snapshot.change);
+            parts.push(*partition);
+        }
+        self.saved_at = self.now();
+        self.saving = Some((self.of.saver.begin(&self.of.context.tasks, changes, told)?, parts));
+        Ok(())
+    }
+
+    fn saved(&mut self, outcome: Result<()>) -> Result<()> {
+        let parts = self.saving.take().map(|(_, parts)| parts).unwrap_or_default();
+        outcome?;
+        for partition in parts {
+            if let Some(shard) = self.shards.get_mut(&partition) {
+                shard.saved();
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the checkpoint that is being written, then writes what is left, of these partitions or of all.
+    async fn settle(&mut self) -> Result<()> {
+        if let Some((saving, _)) = &mut self.saving {
+            let outcome = saving.done().await;
+            self.saved(outcome)?;
+        }
+        if self.unsaved() > 0 {
+            self.save().await?;
+            if let Some((saving, _)) = &mut self.saving {
+                let outcome = saving.done().await;
+                self.saved(outcome)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        let now = self.now();
+        self.tell(now).await?;
+        self.settle().await
+    }
+
+    async fn take(&mut self, delivery: Delivery) -> Result<()> {
+        match delivery {
+            Delivery::Assigned(partitions) => self.assigned(&partitions).await,
+            Delivery::Revoked(partitions) => self.revoked(&partitions).await,
+            Delivery::Batch(batch) => {
+                let Some(shard) = self.shards.get_mut(&(batch.stream, batch.partition)) else { return Ok(()) };
+                shard.ingest(&*self.of.store, &batch, &self.of.telemetry).await
+            }
+            Delivery::Idle => Ok(()),
+        }
+    }
+
+    async fn assigned(&mut self, partitions: &[Partition]) -> Result<()> {
+        let parts: Vec<Part> = partitions.iter().map(|(stream, number)| Part::new(stream.name(), *number)).collect();
+        let taken = self.of.store.take(&self.of.context.instance, &self.of.journal.identity(), &parts).await?;
+        let at = self.wall();
+        for (partition, taken) in partitions.iter().zip(taken) {
+            let (stream, number) = *partition;
+            let start = self.of.journal.earliest(stream, number).await?;
+            let mut shard = Shard::open(&*self.of.store, *partition, taken, start, true, self.of.rules).await?;
+            self.consumer.seek(shard.position()).await?;
+            tracing::info!(part = %shard.part(), next = shard.next, fence = shard.held.fence, "partition taken");
+            shard.renew();
+            self.outbox.add(&mut shard, at);
+            let end = self.of.journal.end(stream, number).await?;
+            self.outbox.add_fold(&shard, at, &self.of.context.instance, end);
+            self.shards.insert(*partition, shard);
+        }
+        let now = self.now();
+        self.tell(now).await
+    }
+
+    async fn revoked(&mut self, partitions: &[Partition]) -> Result<()> {
+        match self.settle().await {
+            Ok(()) => {}
+            // They are another's already: so be it, if it is only about those.
+            Err(error) if error.is_fenced() => return Err(error),
+            Err(error) => return Err(error),
+        }
+        for partition in partitions {
+            if let Some(shard) = self.shards.remove(partition) {
+                tracing::info!(part = %shard.part(), next = shard.next, blocks = shard.blocks(), "partition handed over");
+                self.outbox.drop_part(shard.part());
+            }
+        }
+        Ok(())
+    }
+
+    /// What cannot be read is named and stepped over; everything else ends this membership.
+    async fn stumble(&mut self, error: journal::Error) -> Result<()> {
+        let (partition, offset, next) = match &error {
+            journal::Error::Damaged { stream, partition, offset, .. } => ((*stream, *partition), *offset, *offset + 1),
+            journal::Error::Truncated { stream, partition, from, earliest } => {
+                ((*stream, *partition), *from, *earliest)
+            }
+            _ => return Err(error.into()),
+        };
+        let Some(shard) = self.shards.get_mut(&partition) else { return Err(error.into()) };
+        self.of.telemetry.damaged(shard.part(), offset, &error);
+        self.of.context.health.check("history").degraded(error.to_string());
+        shard.next = next;
+        shard.unsaved += 1;
+        self.consumer.seek(Position::new(partition.0, partition.1, next)).await?;
+        Ok(())
+    }
+}
+
+/// An error with its causes.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+async fn beat(journal: Arc<dyn Journal>, context: Context, every: Millis) {
+    let key = format!("{}/{}", context.component, context.instance);
+    let mut tick = context.clock.interval(every.duration());
+    loop {
+        let value = serde_json::to_vec(&context.health.heartbeat()).unwrap_or_default();
+        if let Err(error) = journal.append(vec![Entry::new(Stream::Health, key.clone(), value)]).await {
+            tracing::debug!(%error, "heartbeat not written");
+        }
+        tokio::select! {
+            () = tick.tick() => {}
+            () = context.drain.started() => return,
+        }
+    }
+}
+
+async fn sweep(store: Arc<dyn Reports>, context: Context, calls: Option<Millis>, rows: Option<Millis>) {
+    let mut tick = context.clock.interval(SWEEP_EVERY);
+    loop {
+        let before = |keep: Option<Millis>| keep.map(|keep| Time(context.clock.now_ms() - keep.signed()));
+        match store.sweep(Retention { calls_before: before(calls), rows_before: before(rows) }).await {
+            Ok(swept) => tracing::debug!(calls = swept.calls, blocks = swept.blocks, "retention applied"),
+            Err(error) => tracing::warn!(%error, "retention not applied"),
+        }
+        tokio::select! {
+            () = tick.tick() => {}
+            () = context.drain.started() => return,
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The aggregator as a process of its own.
+
+fn main() -> std::process::ExitCode {
+    service::main::<aggregator::Aggregator>()
+}

@@ -1,0 +1,277 @@
+//! One partition: its fold, its rows, and what has to be stored and told of it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use journal::{Batch, Partition, Position};
+use model::envelope::Parsed;
+use model::{CallId, Envelope, Subject, Time};
+use stats::RowKey;
+use stats::fold::{Changes, PartitionFold};
+use stats::live::View;
+use store::Part;
+use store::reports::{Change, Held, Reports, StoredCall, Taken};
+
+use crate::ledger::Ledger;
+use crate::rules::Rules;
+use crate::telemetry::Telemetry;
+use crate::{Result, states};
+
+/// Events folded between two looks at other tasks: well under a millisecond.
+const CHUNK: usize = 256;
+/// Calls whose ids are remembered to spare look-ups. Beyond, every unknown call is looked up.
+const KNOWN_MAX: usize = 2_000_000;
+
+/// One partition, folded by us.
+pub(crate) struct Shard {
+    pub(crate) partition: Partition,
+    pub(crate) held: Held,
+    /// The next offset to fold.
+    pub(crate) next: u64,
+    /// The time of the latest event.
+    pub(crate) as_of: Time,
+    /// Events folded since the last snapshot.
+    pub(crate) unsaved: u64,
+    /// Whether live views and changed rows are kept to be told.
+    tells: bool,
+    fold: PartitionFold,
+    ledger: Ledger,
+    rules: Rules,
+    changed: Changed,
+    /// Closed calls that are being written: newer here than in the store.
+    in_flight: HashMap<CallId, StoredCall>,
+    /// Hashes of all calls of the partition there ever were, when we have folded it from its beginning.
+    known: Option<HashSet<u64>>,
+}
+
+/// What changed since it was last taken.
+#[derive(Default)]
+struct Changed {
+    calls: BTreeSet<CallId>,
+    closed: BTreeSet<CallId>,
+    others: BTreeSet<Subject>,
+    views: BTreeMap<String, Option<View>>,
+    rows: BTreeSet<RowKey>,
+    restated: BTreeSet<RowKey>,
+}
+
+/// What there is to tell live readers.
+pub(crate) struct News {
+    /// Views by key; `None`: it is gone.
+    pub(crate) views: BTreeMap<String, Option<View>>,
+    /// Rows that changed.
+    pub(crate) rows: BTreeSet<RowKey>,
+}
+
+/// What there is to store, and to tell of the past.
+pub(crate) struct Snapshot {
+    pub(crate) change: Change,
+    /// Calls that are over, in the JSON of [`stats::call::Record`].
+    pub(crate) closed: Vec<(CallId, Box<serde_json::value::RawValue>)>,
+    /// Rows of the past that changed.
+    pub(crate) restated: Vec<(RowKey, stats::Row)>,
+}
+
+impl Shard {
+    /// Loads what the store has of a partition that was taken. `start`: where to begin when it has nothing.
+    pub(crate) async fn open(
+        store: &dyn Reports,
+        partition: Partition,
+        taken: Taken,
+        start: u64,
+        tells: bool,
+        rules: Rules,
+    ) -> Result<Self> {
+        let resumed = store.resume(&taken.held.part).await?;
+        let mut fold = PartitionFold::new(rules.settings);
+        states::load(&mut fold, &resumed.states)?;
+        let as_of = resumed.open_calls.iter().map(stats::call::Record::last_at).max().unwrap_or_default();
+        for (n, record) in resumed.open_calls.into_iter().enumerate() {
+            fold.load_calls([record]);
+            if n % CHUNK == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(Self {
+            partition,
+            next: taken.next.unwrap_or(start),
+            held: taken.held,
+            as_of,
+            unsaved: 0,
+            tells,
+            fold,
+            ledger: Ledger::new(resumed.newest_hour),
+            rules,
+            changed: Changed::default(),
+            in_flight: HashMap::new(),
+            known: taken.next.is_none().then(HashSet::new),
+        })
+    }
+
+    pub(crate) fn part(&self) -> &Part {
+        &self.held.part
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        Position::new(self.partition.0, self.partition.1, self.next)
+    }
+
+    /// Folds a batch. What was folded before (the offsets below [`Self::next`]) is skipped.
+    pub(crate) async fn ingest(&mut self, store: &dyn Reports, batch: &Batch, telemetry: &Telemetry) -> Result<()> {
+        for records in batch.records.chunks(CHUNK) {
+            let mut events = Vec::with_capacity(records.len());
+            for record in records.iter().filter(|record| record.offset >= self.next) {
+                match Envelope::parse(&record.value) {
+                    Ok(Parsed::Known(event)) => events.push(event),
+                    Ok(Parsed::Unknown(head)) => telemetry.unknown(&head.ty),
+                    Err(error) => telemetry.malformed(self.part(), record.offset, &error),
+                }
+            }
+            self.fold(store, events).await?;
+            let Some(last) = records.last() else { continue };
+            if last.offset >= self.next {
+                self.unsaved += last.offset + 1 - self.next;
+                telemetry.folded(last.offset + 1 - self.next);
+                self.next = last.offset + 1;
+            }
+            tokio::task::yield_now().await;
+        }
+        self.next = self.next.max(batch.next);
+        Ok(())
+    }
+
+    async fn fold(&mut self, store: &dyn Reports, events: Vec<Envelope>) -> Result<()> {
+        self.load_calls(store, &events).await?;
+        for event in events {
+            self.as_of = self.as_of.max(event.time);
+            self.fold.apply(event);
+        }
+        let changes = self.fold.take_changes();
+        let missing = self.ledger.missing(&changes.rows);
+        if !missing.is_empty() {
+            self.ledger.load(store.blocks_by_key(self.part(), &missing).await?);
+        }
+        self.ledger.add(&changes.rows);
+        self.note(changes);
+        Ok(())
+    }
+
+    /// Loads what the store has of the calls that these events speak of.
+    async fn load_calls(&mut self, store: &dyn Reports, events: &[Envelope]) -> Result<()> {
+        let needs = self.fold.needs(events);
+        let mut wanted = Vec::new();
+        let mut loaded = Vec::new();
+        for id in needs {
+            if let Some(call) = self.in_flight.get(&id) {
+                loaded.push(call.record()?);
+            } else if self.known.as_ref().is_none_or(|known| known.contains(&hash(&id))) {
+                wanted.push(id);
+            } else if let Some(known) = &mut self.known {
+                known.insert(hash(&id));
+            }
+        }
+        if self.known.as_ref().is_some_and(|known| known.len() > KNOWN_MAX) {
+            self.known = None;
+        }
+        if !wanted.is_empty() {
+            loaded.extend(store.calls_by_id(&wanted).await?);
+        }
+        self.fold.load_calls(loaded);
+        Ok(())
+    }
+
+    fn note(&mut self, changes: Changes) {
+        let changed = &mut self.changed;
+        if self.tells {
+            let horizon = self.as_of + -self.rules.restated_after_ms;
+            for (key, _) in &changes.rows {
+                if key.start + self.rules.settings.grains.of(key.dim) < horizon {
+                    changed.restated.insert(key.clone());
+                }
+                changed.rows.insert(key.clone());
+            }
+            // A call may have been shown by a former owner that died before it could take it back.
+            changed.views.extend(changes.closed.iter().map(|id| (format!("call/{id}"), None)));
+            changed.views.extend(changes.views);
+            changed.closed.extend(changes.closed);
+        }
+        changed.calls.extend(changes.calls);
+        changed.others.extend(changes.agents.into_iter().map(Subject::Agent));
+        changed.others.extend(changes.devices.into_iter().map(Subject::Device));
+        changed.others.extend(changes.queues.into_iter().map(Subject::Queue));
+        changed.others.extend(changes.sources.into_iter().map(Subject::Source));
+    }
+
+    /// Whether there is news.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.changed.views.is_empty() || !self.changed.rows.is_empty()
+    }
+
+    /// Takes the news.
+    pub(crate) fn take_news(&mut self) -> News {
+        News { views: std::mem::take(&mut self.changed.views), rows: std::mem::take(&mut self.changed.rows) }
+    }
+
+    /// Every view there is, as news: at start and takeover.
+    pub(crate) fn renew(&mut self) {
+        let all = self.fold.views().into_iter().map(|view| (view.key(), Some(view)));
+        self.changed.views.extend(all);
+    }
+
+    /// A row as it is now.
+    pub(crate) fn row(&self, key: &RowKey) -> stats::Row {
+        self.ledger.row(key).cloned().unwrap_or_default()
+    }
+
+    /// Everything that changed since the last snapshot, to be written. Call [`Self::saved`] when it was.
+    pub(crate) async fn snapshot(&mut self) -> Snapshot {
+        let changed = &mut self.changed;
+        let mut calls = Vec::with_capacity(changed.calls.len());
+        for (n, id) in std::mem::take(&mut changed.calls).into_iter().enumerate() {
+            calls.extend(self.fold.call(&id).map(StoredCall::of));
+            if n % CHUNK == CHUNK - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let mut closed = Vec::with_capacity(changed.closed.len());
+        for id in std::mem::take(&mut changed.closed) {
+            let record = self.fold.call(&id).filter(|record| record.closed);
+            closed.extend(record.and_then(|record| Some((id, serde_json::value::to_raw_value(record).ok()?))));
+        }
+        let others = std::mem::take(&mut changed.others);
+        let states = others.iter().filter_map(|subject| states::stored(&self.fold, subject)).collect();
+        let restated = std::mem::take(&mut changed.restated).into_iter();
+        let restated = restated
+            .map(|key| (self.ledger.row(&key).cloned().unwrap_or_default(), key))
+            .map(|(row, key)| (key, row))
+            .collect();
+        // Nothing is unsaved but what is in the snapshot: closed calls may leave memory, as long as they are found in flight.
+        self.in_flight =
+            calls.iter().filter(|call| call.is_closed()).map(|call| (call.id().clone(), call.clone())).collect();
+        self.fold.evict_closed();
+        self.unsaved = 0;
+        let blocks = self.ledger.take_dirty(self.next);
+        Snapshot {
+            change: Change { held: self.held.clone(), next: self.next, calls, blocks, states },
+            closed,
+            restated,
+        }
+    }
+
+    /// The last snapshot was written.
+    pub(crate) fn saved(&mut self) {
+        self.in_flight.clear();
+        self.ledger.evict(self.rules.blocks_kept);
+    }
+
+    /// Blocks in memory.
+    pub(crate) fn blocks(&self) -> usize {
+        self.ledger.len()
+    }
+}
+
+fn hash(id: &CallId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,59 @@
+//! The table `[store]` within a component's table: where reports, records and checkpoints are kept.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use service::config::{ConfigFile, Problems};
+
+use crate::{Reports, Sqlite};
+
+/// Where reports, records and checkpoints are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The SQLite file; several processes of one host may share it.
+    pub path: PathBuf,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config { path: PathBuf::from("data/store.db") }
+    }
+}
+
+impl ConfigFile for Config {
+    fn check(&self, problems: &mut Problems) {
+        if self.path.as_os_str().is_empty() {
+            problems.add("path", "\"\"", "is empty", "write the file's path, such as data/store.db");
+        }
+    }
+}
+
+impl Config {
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// `TG0111` when it cannot be opened; the message names the file and the reason.
+    pub async fn open(&self) -> service::Result<Arc<dyn Reports>> {
+        match Sqlite::open(&self.path).await {
+            Ok(store) => Ok(Arc::new(store)),
+            Err(error) => {
+                let message = format!("cannot open the store {}", self.path.display());
+                Err(service::Error::dependency("TG0111", message).caused_by(error))
+            }
+        }
+    }
+}
+
+/// The process's store: the one it provides to all its components, else one of this component's own.
+///
+/// # Errors
+/// As [`Config::open`].
+pub async fn of_process(config: &Config, context: &service::Context) -> service::Result<Arc<dyn Reports>> {
+    match context.shared::<Arc<dyn Reports>>() {
+        Some(store) => Ok(store),
+        None => config.open().await,
+    }
+}

@@ -1,0 +1,143 @@
+//! What the stores can answer instead of a result.
+
+use std::path::PathBuf;
+
+use crate::Part;
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Who must act on an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Nobody: try again, with a pause.
+    Transient,
+    /// The operator.
+    Refused,
+    /// Nobody: set the input aside.
+    Malformed,
+    /// We are at fault.
+    Bug,
+}
+
+/// What the stores can answer instead of a result.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Another owner has taken the partition since: drop the work, it is the other's to do again.
+    #[error("{part} was taken over: fence {held} is held, {current} is current")]
+    Fenced {
+        /// The partition.
+        part: Part,
+        /// The fence of the caller.
+        held: u64,
+        /// The fence that counts.
+        current: u64,
+    },
+    /// The positions in this store are of another journal: nothing can be resumed here.
+    #[error(
+        "the store holds positions of journal {found:?}, and this is journal {wanted:?}: give it its own store, or rebuild"
+    )]
+    Foreign {
+        /// What the store was filled from.
+        found: String,
+        /// What the caller reads.
+        wanted: String,
+    },
+    /// The store was made by a newer version of this program.
+    #[error("the store has schema {found}, and this version knows up to {known}: use the version that wrote it")]
+    Schema {
+        /// What was found.
+        found: i64,
+        /// The newest known.
+        known: i64,
+    },
+    /// The SQLite library is older than the first one without the WAL-reset fault.
+    #[error("sqlite {found} is too old: {needed} or later is needed")]
+    SqliteTooOld {
+        /// The version that is linked.
+        found: String,
+        /// The oldest that is safe.
+        needed: &'static str,
+    },
+    /// The file cannot be opened as a store.
+    #[error("cannot open {} as a store: {reason}", path.display())]
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// Something in the store cannot be read back.
+    #[error("{what} in the store cannot be read: {reason}")]
+    Corrupt {
+        /// Which row.
+        what: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// More was asked for, or given, than one call may hold.
+    #[error("{what}: {size} is over the limit of {limit}")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// How large it is.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The changes asked for are no longer kept: take a snapshot.
+    #[error("changes since {since} are no longer kept, the oldest is {oldest}: take a snapshot")]
+    Lapsed {
+        /// The cursor of the caller.
+        since: u64,
+        /// The oldest cursor that can be resumed.
+        oldest: u64,
+    },
+    /// Others kept the store locked beyond the busy timeout. Nothing was written.
+    #[error("the store was locked by others for too long")]
+    Busy,
+    /// The disk is full. Nothing was written.
+    #[error("the disk of the store is full")]
+    Full,
+    /// The storage failed. Nothing was written.
+    #[error("the store failed: {0}")]
+    Storage(String),
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl Error {
+    /// Who must act.
+    pub const fn class(&self) -> Class {
+        match self {
+            Self::Fenced { .. } | Self::Lapsed { .. } | Self::Busy | Self::Full | Self::Storage(_) => Class::Transient,
+            Self::Foreign { .. }
+            | Self::Schema { .. }
+            | Self::SqliteTooOld { .. }
+            | Self::NotAStore { .. }
+            | Self::Corrupt { .. } => Class::Refused,
+            Self::TooLarge { .. } => Class::Malformed,
+            Self::Closed => Class::Bug,
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            // SQLite's primary codes, in the low byte of the extended ones: 5 BUSY, 6 LOCKED, 13 FULL.
+            sqlx::Error::Database(db) => {
+                match db.code().and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff) {
+                    Some(5 | 6) => Self::Busy,
+                    Some(13) => Self::Full,
+                    _ => Self::Storage(error.to_string()),
+                }
+            }
+            sqlx::Error::PoolClosed => Self::Closed,
+            sqlx::Error::PoolTimedOut => Self::Busy,
+            _ => Self::Storage(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Reports in SQLite: one file, one writer at a time, any number of readers.
+//!
+//! The statements are SQL that PostgreSQL runs as well (`ON CONFLICT … excluded`, numbered parameters); only [`schema`] and the opening
+//! of the file are SQLite's own.
+
+mod read;
+mod schema;
+mod sweep;
+mod write;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use model::{CallId, Time};
+use sqlx::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use stats::call::Record as CallRecord;
+use stats::{Row, RowKey};
+
+use crate::reports::{
+    Block, BlockKey, CallFilter, Change, Cursor, Kind, Page, Progress, Reports, Resumed, Retention, RowFilter, State,
+    Swept, Taken,
+};
+use crate::{Error, Part, Result};
+
+/// How long a writer waits for the writers of other processes.
+const BUSY: Duration = Duration::from_secs(10);
+/// Connections that read.
+const READERS: u32 = 4;
+/// Pages of the write-ahead log until it is copied into the file: larger than SQLite's 1,000, so that a bulk import copies a hot page once, not for each transaction.
+const WAL_PAGES: &str = "4000";
+
+/// Reports in a SQLite file. A cheap handle.
+#[derive(Clone, Debug)]
+pub struct Sqlite {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl Sqlite {
+    /// Opens the file, or makes it, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// `NotAStore`, `Schema`, `SqliteTooOld`, `Busy`, `Storage`.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // Enough, because the positions are in the same transactions: see the contract.
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(BUSY)
+            .page_size(8192)
+            .pragma("cache_size", "-65536")
+            .pragma("wal_autocheckpoint", WAL_PAGES)
+            .pragma("journal_size_limit", "67108864")
+            // As in PostgreSQL: queue "Sales" is not queue "sales".
+            .pragma("case_sensitive_like", "1");
+        let refused = |error: sqlx::Error| match Error::from(error) {
+            Error::Storage(reason) => Error::NotAStore { path: path.to_owned(), reason },
+            other => other,
+        };
+        // One connection: writers of this process queue here, in turn, and not in SQLite's busy handler, which is unfair.
+        let writer =
+            SqlitePoolOptions::new().max_connections(1).acquire_timeout(BUSY * 6).connect_with(options.clone());
+        let writer = writer.await.map_err(refused)?;
+        schema::check_version(&writer).await?;
+        schema::migrate(&writer).await.map_err(|error| match error {
+            Error::Storage(reason) => Error::NotAStore { path: path.to_owned(), reason },
+            other => other,
+        })?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .min_connections(0)
+            .connect_with(options.pragma("query_only", "1"))
+            .await
+            .map_err(refused)?;
+        Ok(Self { writer, readers })
+    }
+}
+
+#[async_trait]
+impl Reports for Sqlite {
+    async fn take(&self, owner: &str, journal: &str, parts: &[Part]) -> Result<Vec<Taken>> {
+        write::take(&self.writer, owner, journal, parts).await
+    }
+
+    async fn resume(&self, part: &Part) -> Result<Resumed> {
+        read::resume(&self.readers, part).await
+    }
+
+    async fn checkpoint(&self, changes: &[Change]) -> Result<()> {
+        write::checkpoint(&self.writer, changes).await
+    }
+
+    async fn calls_by_id(&self, ids: &[CallId]) -> Result<Vec<CallRecord>> {
+        read::calls_by_id(&self.readers, ids).await
+    }
+
+    async fn blocks_by_key(&self, part: &Part, keys: &[BlockKey]) -> Result<Vec<Block>> {
+        read::blocks_by_key(&self.readers, part, keys).await
+    }
+
+    async fn span(&self) -> Result<Option<(Time, Time)>> {
+        read::span(&self.readers).await
+    }
+
+    async fn progress(&self) -> Result<Vec<Progress>> {
+        read::progress(&self.readers).await
+    }
+
+    async fn rows(&self, filter: &RowFilter) -> Result<BTreeMap<RowKey, Row>> {
+        read::rows(&self.readers, filter).await
+    }
+
+    async fn blocks_in(&self, filter: &RowFilter) -> Result<Vec<(Part, Block)>> {
+        read::blocks_in(&self.readers, filter).await
+    }
+
+    async fn calls(&self, filter: &CallFilter, after: Option<&Cursor>, limit: usize) -> Result<Page> {
+        read::calls(&self.readers, filter, after, limit).await
+    }
+
+    async fn call(&self, id: &CallId) -> Result<Option<CallRecord>> {
+        Ok(read::calls_by_id(&self.readers, std::slice::from_ref(id)).await?.pop())
+    }
+
+    async fn open_calls(&self) -> Result<Vec<CallRecord>> {
+        read::open_calls(&self.readers).await
+    }
+
+    async fn states(&self, kind: Kind) -> Result<Vec<State>> {
+        read::states(&self.readers, kind).await
+    }
+
+    async fn meta(&self, name: &str) -> Result<Option<String>> {
+        read::meta(&self.readers, name).await
+    }
+
+    async fn put_meta(&self, name: &str, value: &str) -> Result<()> {
+        write::put_meta(&self.writer, name, value).await
+    }
+
+    async fn sweep(&self, retention: Retention) -> Result<Swept> {
+        sweep::sweep(&self.writer, retention).await
+    }
+
+    async fn wipe(&self) -> Result<()> {
+        sweep::wipe(&self.writer).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.readers.close().await;
+        self.writer.close().await;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reports::conformance;
+
+    #[tokio::test]
+    async fn sqlite_keeps_the_contract() {
+        let dir = tempfile::tempdir().unwrap();
+        let next = std::cell::Cell::new(0);
+        conformance::run(async || {
+            next.set(next.get() + 1);
+            Sqlite::open(dir.path().join(format!("{}.db", next.get()))).await.unwrap()
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_there_when_the_file_is_opened_again_by_two() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        let first = Sqlite::open(&path).await.unwrap();
+        first.put_meta("a", "1").await.unwrap();
+        let second = Sqlite::open(&path).await.unwrap();
+        second.put_meta("b", "2").await.unwrap();
+        assert_eq!(first.meta("b").await.unwrap().as_deref(), Some("2"));
+        first.close().await.unwrap();
+        assert!(matches!(first.meta("a").await, Err(Error::Closed)));
+        assert_eq!(second.meta("a").await.unwrap().as_deref(), Some("1"));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_store_or_of_tomorrow_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("letter.txt");
+        std::fs::write(&path, "Dear store, ".repeat(1000)).unwrap();
+        let refused = Sqlite::open(&path).await.unwrap_err().to_string();
+        assert!(refused.contains("letter.txt"), "{refused}");
+        let path = dir.path().join("store.db");
+        let store = Sqlite::open(&path).await.unwrap();
+        sqlx::raw_sql("PRAGMA user_version = 99").execute(&store.writer).await.unwrap();
+        store.close().await.unwrap();
+        assert!(matches!(Sqlite::open(&path).await, Err(Error::Schema { found: 99, .. })));
+    }
+}
