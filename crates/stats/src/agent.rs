@@ -71,7 +71,14 @@ impl Standing {
         }
     }
 
-    fn enter(&mut self, at: Time, state: Option<Doing>, reason: Option<String>, call: Option<CallId>, queue: Option<QueueId>) {
+    fn enter(
+        &mut self,
+        at: Time,
+        state: Option<Doing>,
+        reason: Option<String>,
+        call: Option<CallId>,
+        queue: Option<QueueId>,
+    ) {
         if self.state != state || self.reason != reason || self.call != call {
             self.since = at; // told again is not begun again
         }

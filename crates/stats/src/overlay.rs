@@ -109,12 +109,8 @@ pub fn of_agent(agent: &live::Agent, source: Option<&live::Source>, as_of: Time,
     let from = agent.since.max(agent.last_at);
     let (now, since) = agent.state_at(source, as_of).unwrap_or((state, from));
     let turn = if now == state { as_of } else { since.clamp(from, as_of.max(from)) };
-    let agent_scope = |dim, id: &Arc<str>| Scope {
-        tenant: agent.tenant.clone(),
-        source: agent.source.clone(),
-        dim,
-        id: id.clone(),
-    };
+    let agent_scope =
+        |dim, id: &Arc<str>| Scope { tenant: agent.tenant.clone(), source: agent.source.clone(), dim, id: id.clone() };
     let team = agent.team.as_ref().map(|t| agent_scope(Dim::Team, &t.0));
     for scope in [Some(agent_scope(Dim::Agent, &agent.agent.0)), team].into_iter().flatten() {
         rows.span(&scope, from, turn, 1, |t, ms| add_state(t, state, agent.reason.as_deref(), ms));
@@ -148,7 +144,12 @@ pub fn of_source(source: &live::Source, as_of: Time, rows: &mut Rows) {
 }
 
 /// Adds what lasts of any view. `source_of` finds the view of the source that an agent's belongs to.
-pub fn of_view<'a>(view: &View, source_of: impl Fn(&SourceId) -> Option<&'a live::Source>, as_of: Time, rows: &mut Rows) {
+pub fn of_view<'a>(
+    view: &View,
+    source_of: impl Fn(&SourceId) -> Option<&'a live::Source>,
+    as_of: Time,
+    rows: &mut Rows,
+) {
     match view {
         View::Call(v) => of_call(v, as_of, rows),
         View::Agent(v) => of_agent(v, source_of(&v.source), as_of, rows),

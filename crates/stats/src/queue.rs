@@ -56,9 +56,7 @@ impl State {
                 let reason = m.paused.get().filter(|p| p.0 && v.paused).and_then(|p| p.1.clone());
                 m.paused.set(&stamp, (v.paused, reason)) | works
             }
-            Event::QueueMemberRemoved(v) => {
-                self.members.entry(v.agent.clone()).or_default().works.set(&stamp, None)
-            }
+            Event::QueueMemberRemoved(v) => self.members.entry(v.agent.clone()).or_default().works.set(&stamp, None),
             Event::QueueMemberPaused(v) => {
                 let m = self.members.entry(v.agent.clone()).or_default();
                 m.paused.set(&stamp, (v.paused, v.reason.clone()))

@@ -63,9 +63,7 @@ impl State {
                 let vendor = self.vendor.set(&stamp, (v.vendor.clone(), v.version.clone()));
                 self.link.set(&stamp, Link { up: true, reason: None }) | vendor
             }
-            Event::SourceDisconnected(v) => {
-                self.link.set(&stamp, Link { up: false, reason: Some(v.reason.clone()) })
-            }
+            Event::SourceDisconnected(v) => self.link.set(&stamp, Link { up: false, reason: Some(v.reason.clone()) }),
             Event::SourceHeartbeat(v) => self.beat.set(&stamp, (v.every_ms, v.round_trip_ms)),
             Event::SourceSnapshotTaken(_) => self.snapshot.set(&stamp, ()),
             Event::SourceTrunkUsage(v) => {

@@ -221,4 +221,3 @@ fn true_end(timeline: &[Entry]) -> Option<usize> {
     let lives = timeline[concluded + 1..].iter().any(Entry::shows_life);
     (!lives).then_some(concluded)
 }
-

@@ -1,13 +1,13 @@
 //! From the offer to the answer: IVR, queue, alerts, exits. Tolerant of what is missing, never of order.
 
 use model::event::call::{
-    AlertCancelled, Alerting, Dequeued, Diverted, Ended, IvrEntered, IvrLeft, IvrSelected, Offered, Party,
-    QueueExit, Queued, Rona,
+    AlertCancelled, Alerting, Dequeued, Diverted, Ended, IvrEntered, IvrLeft, IvrSelected, Offered, Party, QueueExit,
+    Queued, Rona,
 };
 use model::{AgentId, QueueId, Time};
 
-use super::facts::{Alert, AlertEnd, Diversion, Segment, Visit, VisitEnd};
 use super::Record;
+use super::facts::{Alert, AlertEnd, Diversion, Segment, Visit, VisitEnd};
 
 /// A vendor's clocks may say "answered" so long before "queued" or "dequeued", in milliseconds: more is another stay.
 pub const CLOCK_SLACK_MS: i64 = 60_000;
@@ -322,4 +322,3 @@ fn fill<T: Clone>(slot: &mut Option<T>, told: &Option<T>) {
         slot.clone_from(told);
     }
 }
-

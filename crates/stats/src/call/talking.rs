@@ -48,9 +48,10 @@ impl Record {
     }
 
     pub(super) fn answered(&mut self, at: Time, v: &Answered) -> bool {
-        let told = self.segments.iter_mut().find(|s| {
-            s.talking() && s.agent.is_some() && s.agent == v.agent && fits(s, v.queue.as_ref())
-        });
+        let told = self
+            .segments
+            .iter_mut()
+            .find(|s| s.talking() && s.agent.is_some() && s.agent == v.agent && fits(s, v.queue.as_ref()));
         if told.is_some() {
             return false; // told again, as by a snapshot
         }
@@ -137,7 +138,9 @@ impl Record {
         let agent = v.agent.as_ref();
         let talks = self.segments.iter().rposition(|s| s.talking() && s.is_of(agent));
         // the talk may have been ended by what came next, or by the vendor's release at the same moment
-        let ended = || self.segments.iter().rposition(|s| s.answered_at.is_some() && s.is_of(agent) && s.transfer_out.is_none());
+        let ended = || {
+            self.segments.iter().rposition(|s| s.answered_at.is_some() && s.is_of(agent) && s.transfer_out.is_none())
+        };
         let place = talks.or_else(ended).or_else(|| self.segments.iter().rposition(Segment::talking));
         let Some(from) = place else {
             self.work.handover = Some((v.kind, at));
@@ -193,9 +196,10 @@ impl Record {
     /// The answer was missed, but the talk was told: it began so long ago.
     fn unanswered(&mut self, at: Time, v: &Released) -> Option<usize> {
         let talked = v.talked_ms? as i64;
-        let place = self.segments.iter().rposition(|s| {
-            s.answered_at.is_none() && (s.waiting() || s.exit == Some(QueueExit::Answered))
-        })?;
+        let place = self
+            .segments
+            .iter()
+            .rposition(|s| s.answered_at.is_none() && (s.waiting() || s.exit == Some(QueueExit::Answered)))?;
         let answer = Answered { agent: v.agent.clone(), ..Answered::default() };
         self.answered(at + -talked, &answer).then_some(place)
     }

@@ -61,12 +61,7 @@ struct Sink<'a> {
 
 impl Sink<'_> {
     fn scope(&self, dim: Dim, id: &Arc<str>) -> Scope {
-        Scope {
-            tenant: self.record.tenant.clone(),
-            source: self.record.source.clone(),
-            dim,
-            id: Arc::clone(id),
-        }
+        Scope { tenant: self.record.tenant.clone(), source: self.record.source.clone(), dim, id: Arc::clone(id) }
     }
 
     /// The tenant and the source of the call.
