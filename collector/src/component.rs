@@ -51,7 +51,7 @@ impl Component for Collector {
             let registry = registry();
             let Ok(kind) = registry.kind(&source.kind) else { continue };
             if let Ok(planned) = kind.plan(&source.config) {
-                let recording = kind.recording();
+                let recording = planned.recording();
                 sources.push(Ready { name: SourceId::new(name), config: source, recording, planned });
             }
         }

@@ -79,7 +79,7 @@ async fn listen(kind: &dyn Kind, stand: Stand, cut: Option<Duration>) -> Heard {
     loop {
         let batch = match next(session.as_mut(), &clock, cut, stand.silence).await {
             None => break,
-            Some(Err(Fault::Transient(_))) if !kind.recording() => break,
+            Some(Err(Fault::Transient(_))) if !planned.recording() => break,
             Some(batch) => batch.expect("the stand-in is no broken vendor"),
         };
         heard.facts.extend(batch.facts);

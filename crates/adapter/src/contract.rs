@@ -25,8 +25,6 @@ use crate::fault::Fault;
 pub trait Adapter: Send + Sync + 'static {
     /// The word in config and on the command line: `asterisk`, `queue-log`.
     const KIND: &'static str;
-    /// A recording: it ends, is never reconnected, has no gaps and no heartbeats, and may be paced.
-    const RECORDING: bool = false;
     /// Typed config: `#[serde(default, deny_unknown_fields)]`, each field documented.
     type Config: ConfigFile;
     /// The checked config.
@@ -36,6 +34,12 @@ pub trait Adapter: Send + Sync + 'static {
 
     /// Makes a plan of a config that [`ConfigFile::check`] found nothing wrong with. Pure; every further problem is named.
     fn plan(config: Self::Config) -> Result<Self::Plan, Problems>;
+
+    /// Whether it is a recording: it ends, is never reconnected, has no gaps and no heartbeats, and may be paced.
+    fn recording(plan: &Self::Plan) -> bool {
+        let _ = plan;
+        false
+    }
 
     /// Connects, logs in, asks for what it needs. Bounded by the runtime's connect timeout.
     async fn connect(plan: &Self::Plan, context: Context) -> Result<Self::Session, Fault>;

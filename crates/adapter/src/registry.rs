@@ -14,8 +14,6 @@ use crate::fault::Fault;
 pub trait Kind: Send + Sync {
     /// The word in config.
     fn name(&self) -> &'static str;
-    /// Whether it is a recording ([`Adapter::RECORDING`]).
-    fn recording(&self) -> bool;
     /// The JSON schema of its config.
     fn schema(&self) -> schemars::Schema;
     /// Checks a config; every problem with its path below the adapter's table.
@@ -25,6 +23,8 @@ pub trait Kind: Send + Sync {
 /// A checked config of some kind.
 #[async_trait]
 pub trait Planned: Send + Sync {
+    /// See [`Adapter::recording`].
+    fn recording(&self) -> bool;
     /// Connects.
     async fn connect(&self, context: Context) -> Result<Box<dyn Live>, Fault>;
 }
@@ -50,10 +50,6 @@ impl<A: Adapter> Kind for Typed<A> {
         A::KIND
     }
 
-    fn recording(&self) -> bool {
-        A::RECORDING
-    }
-
     fn schema(&self) -> schemars::Schema {
         schemars::schema_for!(A::Config)
     }
@@ -66,6 +62,10 @@ impl<A: Adapter> Kind for Typed<A> {
 
 #[async_trait]
 impl<A: Adapter> Planned for TypedPlan<A> {
+    fn recording(&self) -> bool {
+        A::recording(&self.0)
+    }
+
     async fn connect(&self, context: Context) -> Result<Box<dyn Live>, Fault> {
         Ok(Box::new(A::connect(&self.0, context).await?))
     }

@@ -19,10 +19,13 @@ pub struct CallsCsv;
 #[async_trait]
 impl Adapter for CallsCsv {
     const KIND: &'static str = "calls-csv";
-    const RECORDING: bool = true;
     type Config = Config;
     type Plan = Config;
     type Session = Rows;
+
+    fn recording(_plan: &Config) -> bool {
+        true
+    }
 
     fn plan(config: Config) -> Result<Config, Problems> {
         Ok(config)

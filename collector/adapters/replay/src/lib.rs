@@ -44,10 +44,13 @@ pub struct Replay;
 #[async_trait]
 impl Adapter for Replay {
     const KIND: &'static str = "replay";
-    const RECORDING: bool = true;
     type Config = Config;
     type Plan = Config;
     type Session = Recording;
+
+    fn recording(_plan: &Config) -> bool {
+        true
+    }
 
     fn plan(config: Config) -> Result<Config, Problems> {
         Ok(config)

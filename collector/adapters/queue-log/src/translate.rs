@@ -1,0 +1,345 @@
+//! From lines to facts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::event::agent::{self, State};
+use model::event::call::{
+    AlertCancelled, Answered, Dequeued, Destination, Direction, Ended, Offered, Party, QueueExit, Queued, Released, Rona,
+    TransferKind, Transferred,
+};
+use model::event::queue::{MemberAdded, MemberPaused, MemberRemoved};
+use model::{AgentId, CallId, Event, Fact, Number, Quality, QueueId, Subject, Time};
+use serde::{Deserialize, Serialize};
+
+use crate::line::{Left, QueueLogLine, Talk, Verb};
+
+/// A call that left its queue or its agent ends unless it comes back within this: the file says nothing of what it does
+/// elsewhere.
+const SETTLE_MS: i64 = 10_000;
+
+/// Everything that must be remembered between lines; small, and stored with the events.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    calls: BTreeMap<String, OpenCall>,
+    agents: BTreeMap<String, Member>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct OpenCall {
+    /// Where it waits now.
+    waiting: Option<(String, i64)>,
+    /// When it left for somewhere the file does not follow, and by whose doing.
+    gone: Option<(i64, Party)>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Member {
+    queues: BTreeSet<String>,
+    paused: Option<String>,
+    is_paused: bool,
+}
+
+/// Translates lines, in the order of the file.
+pub struct Translator {
+    /// What is remembered.
+    pub memory: Memory,
+    agents: BTreeMap<String, String>,
+}
+
+/// The facts of one line, made under its name.
+struct Line<'a> {
+    text: &'a str,
+    at: Time,
+    facts: Vec<Fact>,
+}
+
+impl Line<'_> {
+    fn add(&mut self, subject: Subject, event: impl Into<Event>) -> &mut Fact {
+        let event = event.into();
+        // The line itself is the vendor's reference: a line that is there twice happened once.
+        let reference = format!("queue_log|{}|{}|{subject}", self.text, event.ty());
+        self.facts.push(Fact::new(self.at, subject, event).reference(reference));
+        self.facts.last_mut().expect("just pushed")
+    }
+}
+
+impl Translator {
+    /// With what earlier lines left, and the file's words for agents.
+    pub fn new(memory: Memory, agents: BTreeMap<String, String>) -> Translator {
+        Translator { memory, agents }
+    }
+
+    /// The facts of one line; `text` is the line as it stands in the file.
+    pub fn facts(&mut self, text: &str, line: &QueueLogLine) -> Vec<Fact> {
+        let text = text.trim_end_matches(['\r', '\n']);
+        let mut out = Line { text, at: line.at, facts: Vec::new() };
+        self.settle(line.at, &mut out.facts);
+        let agent = line.agent.as_deref().map(|name| self.agent(name));
+        match (&line.call, &line.queue) {
+            // In lines about members the call field holds who asked for it (`MANAGER`, `CLI`).
+            (Some(call), Some(queue)) if !about_member(&line.verb) => self.of_call(&mut out, call, queue, agent, &line.verb),
+            _ => self.of_agent(&mut out, line.queue.as_deref(), agent, &line.verb),
+        }
+        out.facts
+    }
+
+    /// Nothing more will be read: what has left, has ended.
+    pub fn finish(&mut self) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        self.settle(Time(i64::MAX), &mut facts);
+        facts
+    }
+
+    fn agent(&self, name: &str) -> AgentId {
+        AgentId::new(self.agents.get(name).map_or(name, String::as_str))
+    }
+
+    /// Calls that left and did not come back have ended, when they left.
+    fn settle(&mut self, now: Time, facts: &mut Vec<Fact>) {
+        let over = |call: &OpenCall| call.gone.filter(|(at, _)| now.ms().saturating_sub(*at) > SETTLE_MS);
+        let ended: Vec<_> = self.memory.calls.iter().filter_map(|(id, call)| Some((id.clone(), over(call)?))).collect();
+        for (id, (at, by)) in ended {
+            self.memory.calls.remove(&id);
+            let subject = Subject::Call(CallId::new(&id));
+            let reference = format!("queue_log|ended|{id}|{at}");
+            facts.push(Fact::new(Time(at), subject, Ended { by, ..Ended::default() }).reference(reference));
+        }
+    }
+
+    fn of_call(&mut self, out: &mut Line<'_>, call: &str, queue: &str, agent: Option<AgentId>, verb: &Verb) {
+        let subject = || Subject::Call(CallId::new(call));
+        let queue_id = || QueueId::new(queue);
+        match verb {
+            Verb::EnterQueue { caller, position } => {
+                let known = self.memory.calls.contains_key(call);
+                if !known {
+                    let ani = caller.as_deref().filter(|c| *c != "unknown").map(Number::plain);
+                    out.add(subject(), Offered { direction: Direction::Inbound, ani, ..Offered::default() });
+                }
+                let open = self.memory.calls.entry(call.to_owned()).or_default();
+                open.waiting = Some((queue.to_owned(), out.at.ms()));
+                open.gone = None;
+                out.add(subject(), Queued { queue: queue_id(), priority: None, position: *position, offered_at: None });
+            }
+            Verb::Connect { hold_s, .. } => {
+                self.leave(out, call, queue, QueueExit::Answered, hold_s * 1000);
+                let waited_ms = Some(hold_s * 1000);
+                out.add(subject(), Answered { agent: agent.clone(), queue: Some(queue_id()), waited_ms, ..Answered::default() });
+                self.state(out, agent, State::Talking, Some((call, queue)));
+            }
+            Verb::CompleteAgent(talk) => self.complete(out, call, queue, agent, Party::Agent, *talk),
+            Verb::CompleteCaller(talk) => self.complete(out, call, queue, agent, Party::Caller, *talk),
+            Verb::BlindTransfer { exten, talk, .. } | Verb::Transfer { exten, talk, .. } => {
+                self.transfer(out, call, queue, agent, TransferKind::Blind, exten, *talk);
+            }
+            Verb::AttendedTransfer { target, talk, .. } => {
+                self.transfer(out, call, queue, agent, TransferKind::Attended, target, *talk);
+            }
+            Verb::Abandon(left) => self.left(out, call, queue, QueueExit::Abandoned, *left, Party::Caller),
+            Verb::ExitWithTimeout(left) => self.left(out, call, queue, QueueExit::Timeout, *left, Party::System),
+            Verb::ExitEmpty(left) => self.left(out, call, queue, QueueExit::NoAgent, *left, Party::System),
+            Verb::ExitWithKey { left, .. } => self.left(out, call, queue, QueueExit::ExitKey, *left, Party::Caller),
+            Verb::Withdraw(left) => self.left(out, call, queue, QueueExit::Overflow, *left, Party::System),
+            Verb::RingNoAnswer { ring_ms } => {
+                let Some(agent) = agent else { return };
+                let rang_ms = Some(*ring_ms);
+                out.add(subject(), Rona { agent, device: None, queue: Some(queue_id()), rang_ms, reason: <_>::default(), team: None });
+            }
+            Verb::RingCanceled { ring_ms } => {
+                let Some(agent) = agent else { return };
+                out.add(subject(), AlertCancelled { agent, device: None, queue: Some(queue_id()), rang_ms: Some(*ring_ms) });
+            }
+            _ => {}
+        }
+    }
+
+    fn leave(&mut self, out: &mut Line<'_>, call: &str, queue: &str, cause: QueueExit, waited_ms: u64) {
+        let open = self.memory.calls.entry(call.to_owned()).or_default();
+        open.waiting = None;
+        open.gone = None;
+        let event = Dequeued { queue: QueueId::new(queue), cause, waited_ms: Some(waited_ms) };
+        out.add(Subject::Call(CallId::new(call)), event);
+    }
+
+    fn left(&mut self, out: &mut Line<'_>, call: &str, queue: &str, cause: QueueExit, left: Left, by: Party) {
+        self.leave(out, call, queue, cause, left.wait_s * 1000);
+        self.gone(out, call, by);
+    }
+
+    fn gone(&mut self, out: &Line<'_>, call: &str, by: Party) {
+        self.memory.calls.entry(call.to_owned()).or_default().gone = Some((out.at.ms(), by));
+    }
+
+    fn complete(&mut self, out: &mut Line<'_>, call: &str, queue: &str, agent: Option<AgentId>, by: Party, talk: Talk) {
+        let talked_ms = Some(talk.talk_s * 1000);
+        out.add(Subject::Call(CallId::new(call)), Released { agent: agent.clone(), by, talked_ms });
+        self.gone(out, call, by);
+        self.back(out, agent, call, queue);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one line")]
+    fn transfer(
+        &mut self,
+        out: &mut Line<'_>,
+        call: &str,
+        queue: &str,
+        agent: Option<AgentId>,
+        kind: TransferKind,
+        to: &str,
+        talk: Talk,
+    ) {
+        let subject = Subject::Call(CallId::new(call));
+        out.add(subject.clone(), Released { agent: agent.clone(), by: Party::Agent, talked_ms: Some(talk.talk_s * 1000) });
+        out.add(subject, Transferred { kind, agent: agent.clone(), to: Destination::Device(to.into()) });
+        self.gone(out, call, Party::System);
+        self.back(out, agent, call, queue);
+    }
+
+    /// The agent is free again, or back in its pause.
+    fn back(&mut self, out: &mut Line<'_>, agent: Option<AgentId>, call: &str, queue: &str) {
+        let paused = agent.as_ref().and_then(|a| self.memory.agents.get(a.as_str())).is_some_and(|m| m.is_paused);
+        let state = if paused { State::NotReady } else { State::Ready };
+        self.state(out, agent, state, (!paused).then_some((call, queue)));
+    }
+
+    fn state(&self, out: &mut Line<'_>, agent: Option<AgentId>, state: State, of: Option<(&str, &str)>) {
+        let Some(agent) = agent else { return };
+        let member = self.memory.agents.get(agent.as_str());
+        let reason = if state == State::NotReady { member.and_then(|m| m.paused.clone()) } else { None };
+        let talking = of.filter(|_| state == State::Talking);
+        let event = agent::StateChanged {
+            state,
+            reason,
+            call: talking.map(|(call, _)| CallId::new(call)),
+            queue: talking.map(|(_, queue)| QueueId::new(queue)),
+            team: None,
+        };
+        out.add(Subject::Agent(agent), event);
+    }
+
+    fn of_agent(&mut self, out: &mut Line<'_>, queue: Option<&str>, agent: Option<AgentId>, verb: &Verb) {
+        if *verb == Verb::QueueStart {
+            self.restarted(out);
+            return;
+        }
+        let Some(agent) = agent else { return };
+        let member = self.memory.agents.entry(agent.to_string()).or_default();
+        match (verb, queue) {
+            (Verb::AddMember { paused }, Some(queue)) => {
+                let first = member.queues.is_empty();
+                member.queues.insert(queue.to_owned());
+                member.is_paused = *paused;
+                let added = MemberAdded { agent: agent.clone(), device: None, penalty: 0, paused: *paused };
+                out.add(Subject::Queue(queue.into()), added);
+                if first {
+                    out.add(Subject::Agent(agent.clone()), agent::LoggedIn::default());
+                    let state = if *paused { State::NotReady } else { State::Ready };
+                    self.state(out, Some(agent), state, None);
+                }
+            }
+            (Verb::RemoveMember, Some(queue)) => {
+                let was = member.queues.remove(queue);
+                let last = was && member.queues.is_empty();
+                out.add(Subject::Queue(queue.into()), MemberRemoved { agent: agent.clone() });
+                if last {
+                    self.memory.agents.remove(agent.as_str());
+                    out.add(Subject::Agent(agent), agent::LoggedOut::default());
+                }
+            }
+            (Verb::Pause { reason }, Some(queue)) => {
+                let event = MemberPaused { agent, paused: true, reason: reason.clone() };
+                out.add(Subject::Queue(queue.into()), event);
+            }
+            (Verb::Unpause, Some(queue)) => {
+                out.add(Subject::Queue(queue.into()), MemberPaused { agent, paused: false, reason: None });
+            }
+            (Verb::PauseAll { reason }, _) => {
+                member.is_paused = true;
+                member.paused.clone_from(reason);
+                self.state(out, Some(agent), State::NotReady, None);
+            }
+            (Verb::UnpauseAll, _) => {
+                member.is_paused = false;
+                member.paused = None;
+                self.state(out, Some(agent), State::Ready, None);
+            }
+            _ => {}
+        }
+    }
+
+    /// The PBX started: who waited, is gone, and nobody is logged in but who is added again.
+    fn restarted(&mut self, out: &mut Line<'_>) {
+        for (id, call) in std::mem::take(&mut self.memory.calls) {
+            let subject = Subject::Call(CallId::new(&id));
+            if let Some((queue, since)) = call.waiting {
+                let waited_ms = Some(out.at.since(Time(since)) as u64);
+                let lost = Dequeued { queue: queue.into(), cause: QueueExit::SourceLost, waited_ms };
+                out.add(subject.clone(), lost).quality = Some(Quality::Inferred);
+            }
+            let ended = Ended { by: Party::System, cause: Some("lost".to_owned()), ..Ended::default() };
+            out.add(subject, ended).quality = Some(Quality::Inferred);
+        }
+        for id in std::mem::take(&mut self.memory.agents).into_keys() {
+            let gone = agent::LoggedOut { reason: Some("the PBX started".to_owned()), team: None };
+            out.add(Subject::Agent(id.into()), gone).quality = Some(Quality::Inferred);
+        }
+    }
+}
+
+fn about_member(verb: &Verb) -> bool {
+    use Verb::{AddMember, Pause, PauseAll, Penalty, RemoveMember, Unpause, UnpauseAll};
+    matches!(verb, AddMember { .. } | RemoveMember | Pause { .. } | Unpause | PauseAll { .. } | UnpauseAll | Penalty { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn play(lines: &[&str]) -> Vec<String> {
+        let mut translator = Translator::new(Memory::default(), BTreeMap::from([("PJSIP/101".to_owned(), "Ann".to_owned())]));
+        let mut facts = Vec::new();
+        for text in lines {
+            facts.extend(translator.facts(text, &QueueLogLine::parse(text).unwrap()));
+        }
+        facts.extend(translator.finish());
+        facts.iter().map(|f| format!("{} {} {}", f.occurred_at.ms() / 1000 % 1000, f.subject, f.event.ty())).collect()
+    }
+
+    #[test]
+    fn a_call_is_offered_once_and_ends_when_it_leaves_for_good() {
+        let got = play(&["1000|c1|sales|NONE|ENTERQUEUE||0301|1", "1012|c1|sales|Ann|CONNECT|12|c2|3", "1072|c1|sales|Ann|COMPLETECALLER|12|60|1"]);
+        let want = [
+            "0 call/c1 call.offered.v1",
+            "0 call/c1 call.queued.v1",
+            "12 call/c1 call.dequeued.v1",
+            "12 call/c1 call.answered.v1",
+            "12 agent/Ann agent.state_changed.v1",
+            "72 call/c1 call.released.v1",
+            "72 agent/Ann agent.state_changed.v1",
+            "72 call/c1 call.ended.v1",
+        ];
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn a_timeout_that_joins_another_queue_is_the_same_call() {
+        let got = play(&["1000|c1|sales|NONE|ENTERQUEUE||0301|1", "1030|c1|sales|NONE|EXITWITHTIMEOUT|1|1|30", "1031|c1|support|NONE|ENTERQUEUE||0301|1", "1040|c1|support|NONE|ABANDON|1|1|9"]);
+        let count = |ty: &str| got.iter().filter(|line| line.ends_with(ty)).count();
+        assert_eq!((count(".offered.v1"), count(".queued.v1"), count(".dequeued.v1"), count(".ended.v1")), (1, 2, 2, 1));
+        assert_eq!(got.last().unwrap(), "40 call/c1 call.ended.v1");
+    }
+
+    #[test]
+    fn one_agent_under_two_names_logs_in_once_and_out_with_its_last_queue() {
+        let got = play(&["1000|MANAGER|sales|PJSIP/101|ADDMEMBER|", "1000|MANAGER|support|PJSIP/101|ADDMEMBER|", "1001|NONE|NONE|Ann|PAUSEALL|lunch", "1009|MANAGER|sales|PJSIP/101|REMOVEMEMBER|", "1010|MANAGER|support|PJSIP/101|REMOVEMEMBER|"]);
+        let agent: Vec<_> = got.iter().filter(|line| line.contains("agent/")).map(String::as_str).collect();
+        let want = ["0 agent/Ann agent.logged_in.v1", "0 agent/Ann agent.state_changed.v1", "1 agent/Ann agent.state_changed.v1", "10 agent/Ann agent.logged_out.v1"];
+        assert_eq!(agent, want);
+    }
+
+    #[test]
+    fn a_restart_of_the_pbx_loses_who_waited() {
+        let got = play(&["1000|c1|sales|NONE|ENTERQUEUE||0301|1", "1500|NONE|NONE|NONE|QUEUESTART|"]);
+        assert_eq!(got[2..], ["500 call/c1 call.dequeued.v1", "500 call/c1 call.ended.v1"]);
+    }
+}
