@@ -24,4 +24,5 @@ pub mod phone;
 pub mod product;
 pub mod proxy;
 pub mod records;
+pub mod screen;
 pub mod sip;

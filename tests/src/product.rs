@@ -64,9 +64,9 @@ impl Product {
         serde_json::from_str(&body).with_context(|| format!("{url} answered no JSON: {body}"))
     }
 
-    /// Where its wallboard is.
-    pub fn url(&self) -> String {
-        format!("http://{}/", self.http)
+    /// Where it serves HTTP and the WebSocket.
+    pub fn address(&self) -> SocketAddr {
+        self.http
     }
 
     async fn ready(&mut self) -> Result<()> {

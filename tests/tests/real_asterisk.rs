@@ -8,15 +8,18 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
+use tidegate_tests::ami::Ami;
+use tidegate_tests::callers::Callers;
 use tidegate_tests::compare::{self, Differences, Tolerance};
 use tidegate_tests::drive::Drive;
 use tidegate_tests::figures;
 use tidegate_tests::oracle::{Exit, Oracle, Transfer};
-use tidegate_tests::pbx::{PRODUCT_LOGIN, Pbx};
+use tidegate_tests::pbx::{DRIVER_LOGIN, PRODUCT_LOGIN, Pbx};
 use tidegate_tests::product::Product;
 use tidegate_tests::proxy::Link;
 use tidegate_tests::records::{Records, number_of};
-use tokio::time::Instant;
+use tidegate_tests::screen::Screen;
+use tokio::time::{Instant, timeout};
 
 const DRIVE: Drive = Drive { times: 1, verbose: false };
 
@@ -75,6 +78,40 @@ async fn figures_reconcile_after_a_cut_link_and_a_killed_process_and_the_gaps_ar
     settle(&product, &oracle, &Tolerance { each_ms: EACH_MS, blind }).await?;
     let gap = gap_seconds(&product, &oracle).await?;
     ensure!((8..=30).contains(&gap), "the product was blind for about 10 s, and marked {gap} s");
+    Ok(())
+}
+
+/// From the PBX's word that a caller waits to the frame that shows him: on a machine that is not busy, a few milliseconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiting_call_is_on_the_screen_at_once() -> Result<()> {
+    let pbx = Pbx::start(15_000)?;
+    let folder = TempDir::new()?;
+    let config = configure(folder.path(), &pbx, pbx.ami())?;
+    let product = Product::up(folder.path(), 15_910, &["--config", &config]).await?;
+    let (_ami, mut events) = Ami::log_in(pbx.ami(), DRIVER_LOGIN.0, DRIVER_LOGIN.1).await?;
+    let mut screen = Screen::follow(product.address(), "calls").await?;
+    let callers = tokio::spawn(async {
+        Callers::of("on-screen", "5001", 10, 1.0, 0.0, 2000).call(&Pbx::running(15_000), 0).await
+    });
+    let mut delays = Vec::new();
+    while delays.len() < 10 {
+        let event = timeout(Duration::from_secs(20), events.recv()).await?.context("the AMI link is gone")?;
+        let told = Instant::now();
+        if event.get("Event").is_none_or(|name| name != "QueueCallerJoin") {
+            continue;
+        }
+        let call = event.get("Uniqueid").context("a caller without a channel")?;
+        let waits = |item: &Value| item.to_string().contains(call.as_str()) && item["queue"] == "sales";
+        let shows = |frame: &Value| frame["changed"].as_array().is_some_and(|items| items.iter().any(waits));
+        let shown = timeout(Duration::from_secs(5), screen.until(shows))
+            .await
+            .context("a waiting call was not shown within 5 s")??;
+        delays.push(shown.saturating_duration_since(told).as_millis());
+    }
+    callers.await??;
+    delays.sort_unstable();
+    println!("from the PBX's event to the screen: median {} ms, longest {} ms", delays[5], delays[9]);
+    ensure!(delays[5] < 250, "the median delay to the screen is {} ms: {delays:?}", delays[5]);
     Ok(())
 }
 
