@@ -116,7 +116,7 @@ pub enum Error {
 /// What a finished run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Facts written.
+    /// Facts written, those about the link itself included.
     pub facts: u64,
     /// Messages left out as malformed.
     pub malformed: u64,
@@ -247,7 +247,7 @@ impl Runner {
         notice: &mut (impl FnMut(Notice) + Send),
     ) -> Result<(), Stop> {
         let mut heartbeat = self.env.clock.interval(self.settings.heartbeat_every);
-        let mut alive = false;
+        let mut alive: Option<Time> = None;
         let mut round_trip = None;
         let mut pace = self.settings.speed.map(|speed| Pace::new(speed, self.env.clock.clone()));
         let mut over = false;
@@ -274,7 +274,11 @@ impl Runner {
                 }
                 batch = session.next(self.settings.batch_max), if !over && !holding => {
                     let mut batch = batch?;
-                    alive = true;
+                    let now = Time(self.env.clock.now_ms());
+                    alive = Some(batch.seen_until.unwrap_or(now));
+                    if !batch.facts.is_empty() {
+                        batch.seen_until = alive;
+                    }
                     round_trip = batch.round_trip_ms.or(round_trip);
                     if let Some(pace) = pace.as_mut() {
                         pace.hold(&mut batch);
@@ -282,10 +286,11 @@ impl Runner {
                     pending = Some(batch);
                 }
                 () = heartbeat.tick(), if !self.settings.recording => {
-                    if std::mem::take(&mut alive) {
+                    if let Some(seen) = alive.take() {
                         let every = self.settings.heartbeat_every.as_millis() as u64;
                         let beat = source::Heartbeat { round_trip_ms: round_trip.take(), every_ms: Some(every) };
-                        pending = Some(self.own(vec![self.link_fact(beat)]));
+                        let own = self.own(vec![self.link_fact(beat)]);
+                        pending = Some(Batch { seen_until: Some(seen), ..own });
                     }
                 }
             }
@@ -356,9 +361,8 @@ impl Runner {
         }
         let mut state: Vec<(Bytes, Option<Bytes>)> =
             batch.state.into_iter().map(|(k, v)| (Bytes::from(format!("{STATE_PREFIX}{k}")), v)).collect();
-        if !self.settings.recording {
-            let seen = batch.seen_until.unwrap_or(observed).ms().to_string();
-            state.push((Bytes::from_static(SEEN_KEY), Some(Bytes::from(seen))));
+        if let Some(seen) = batch.seen_until.filter(|_| !self.settings.recording) {
+            state.push((Bytes::from_static(SEEN_KEY), Some(Bytes::from(seen.ms().to_string()))));
         }
         // A huge snapshot goes in several calls; the state that says "this was seen" goes with the last.
         while entries.len() > ENTRIES_PER_CALL {
