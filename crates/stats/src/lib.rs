@@ -12,6 +12,7 @@
 
 pub mod agent;
 pub mod call;
+pub mod caller;
 pub mod codec;
 pub mod contribution;
 pub mod device;
@@ -21,6 +22,7 @@ pub mod hist;
 pub mod interval;
 pub mod key;
 pub mod live;
+pub mod metric;
 pub mod overlay;
 pub mod policy;
 pub mod queue;
