@@ -263,10 +263,19 @@ mod tests {
             ("CONNECT|4|17.2|1", Verb::Connect { hold_s: 4, channel: Some("17.2".into()), ring_s: 1 }),
             ("COMPLETEAGENT|4|60|1", Verb::CompleteAgent(talk)),
             ("COMPLETECALLER|4|60|1", Verb::CompleteCaller(talk)),
-            ("BLINDTRANSFER|600|agents|4|60|1", Verb::BlindTransfer { exten: "600".into(), context: "agents".into(), talk }),
-            ("ATTENDEDTRANSFER|BRIDGE|b-1|4|60|1", Verb::AttendedTransfer { method: "BRIDGE".into(), target: "b-1".into(), talk }),
+            (
+                "BLINDTRANSFER|600|agents|4|60|1",
+                Verb::BlindTransfer { exten: "600".into(), context: "agents".into(), talk },
+            ),
+            (
+                "ATTENDEDTRANSFER|BRIDGE|b-1|4|60|1",
+                Verb::AttendedTransfer { method: "BRIDGE".into(), target: "b-1".into(), talk },
+            ),
             ("ABANDON|1|2|9", Verb::Abandon(Left { position: 1, original_position: 2, wait_s: 9 })),
-            ("EXITWITHKEY|5|1|2|9", Verb::ExitWithKey { key: "5".into(), left: Left { position: 1, original_position: 2, wait_s: 9 } }),
+            (
+                "EXITWITHKEY|5|1|2|9",
+                Verb::ExitWithKey { key: "5".into(), left: Left { position: 1, original_position: 2, wait_s: 9 } },
+            ),
             ("RINGNOANSWER|5000", Verb::RingNoAnswer { ring_ms: 5000 }),
             ("PAUSE|lunch", Verb::Pause { reason: Some("lunch".into()) }),
             ("ADDMEMBER|", Verb::AddMember { paused: false }),

@@ -90,7 +90,10 @@ impl Import {
                     Some(Err(why)) => malformed.push(aside(&bytes, format!("{} line {number}: {why}", path.display()))),
                 }
                 if lines.len() > config.lines_max {
-                    return Err(refused(&format!("more than lines_max = {} lines; raise it or import fewer files", config.lines_max)));
+                    return Err(refused(&format!(
+                        "more than lines_max = {} lines; raise it or import fewer files",
+                        config.lines_max
+                    )));
                 }
             }
         }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::event::agent::{self, State};
 use model::event::call::{
-    AlertCancelled, Answered, Dequeued, Destination, Direction, Ended, Offered, Party, QueueExit, Queued, Released, Rona,
-    TransferKind, Transferred,
+    AlertCancelled, Answered, Dequeued, Destination, Direction, Ended, Offered, Party, QueueExit, Queued, Released,
+    Rona, TransferKind, Transferred,
 };
 use model::event::queue::{MemberAdded, MemberPaused, MemberRemoved};
 use model::{AgentId, CallId, Event, Fact, Number, Quality, QueueId, Subject, Time};
@@ -77,7 +77,9 @@ impl Translator {
         let agent = line.agent.as_deref().map(|name| self.agent(name));
         match (&line.call, &line.queue) {
             // In lines about members the call field holds who asked for it (`MANAGER`, `CLI`).
-            (Some(call), Some(queue)) if !about_member(&line.verb) => self.of_call(&mut out, call, queue, agent, &line.verb),
+            (Some(call), Some(queue)) if !about_member(&line.verb) => {
+                self.of_call(&mut out, call, queue, agent, &line.verb)
+            }
             _ => self.of_agent(&mut out, line.queue.as_deref(), agent, &line.verb),
         }
         out.facts
@@ -124,7 +126,10 @@ impl Translator {
             Verb::Connect { hold_s, .. } => {
                 self.leave(out, call, queue, QueueExit::Answered, hold_s * 1000);
                 let waited_ms = Some(hold_s * 1000);
-                out.add(subject(), Answered { agent: agent.clone(), queue: Some(queue_id()), waited_ms, ..Answered::default() });
+                out.add(
+                    subject(),
+                    Answered { agent: agent.clone(), queue: Some(queue_id()), waited_ms, ..Answered::default() },
+                );
                 self.state(out, agent, State::Talking, Some((call, queue)));
             }
             Verb::CompleteAgent(talk) => self.complete(out, call, queue, agent, Party::Agent, *talk),
@@ -143,11 +148,17 @@ impl Translator {
             Verb::RingNoAnswer { ring_ms } => {
                 let Some(agent) = agent else { return };
                 let rang_ms = Some(*ring_ms);
-                out.add(subject(), Rona { agent, device: None, queue: Some(queue_id()), rang_ms, reason: <_>::default(), team: None });
+                out.add(
+                    subject(),
+                    Rona { agent, device: None, queue: Some(queue_id()), rang_ms, reason: <_>::default(), team: None },
+                );
             }
             Verb::RingCanceled { ring_ms } => {
                 let Some(agent) = agent else { return };
-                out.add(subject(), AlertCancelled { agent, device: None, queue: Some(queue_id()), rang_ms: Some(*ring_ms) });
+                out.add(
+                    subject(),
+                    AlertCancelled { agent, device: None, queue: Some(queue_id()), rang_ms: Some(*ring_ms) },
+                );
             }
             _ => {}
         }
@@ -189,7 +200,10 @@ impl Translator {
         talk: Talk,
     ) {
         let subject = Subject::Call(CallId::new(call));
-        out.add(subject.clone(), Released { agent: agent.clone(), by: Party::Agent, talked_ms: Some(talk.talk_s * 1000) });
+        out.add(
+            subject.clone(),
+            Released { agent: agent.clone(), by: Party::Agent, talked_ms: Some(talk.talk_s * 1000) },
+        );
         out.add(subject, Transferred { kind, agent: agent.clone(), to: Destination::Device(to.into()) });
         self.gone(out, call, Party::System);
         self.back(out, agent, call, queue);
@@ -288,7 +302,10 @@ impl Translator {
 
 fn about_member(verb: &Verb) -> bool {
     use Verb::{AddMember, Pause, PauseAll, Penalty, RemoveMember, Unpause, UnpauseAll};
-    matches!(verb, AddMember { .. } | RemoveMember | Pause { .. } | Unpause | PauseAll { .. } | UnpauseAll | Penalty { .. })
+    matches!(
+        verb,
+        AddMember { .. } | RemoveMember | Pause { .. } | Unpause | PauseAll { .. } | UnpauseAll | Penalty { .. }
+    )
 }
 
 #[cfg(test)]
@@ -296,7 +313,8 @@ mod tests {
     use super::*;
 
     fn play(lines: &[&str]) -> Vec<String> {
-        let mut translator = Translator::new(Memory::default(), BTreeMap::from([("PJSIP/101".to_owned(), "Ann".to_owned())]));
+        let mut translator =
+            Translator::new(Memory::default(), BTreeMap::from([("PJSIP/101".to_owned(), "Ann".to_owned())]));
         let mut facts = Vec::new();
         for text in lines {
             facts.extend(translator.facts(text, &QueueLogLine::parse(text).unwrap()));
@@ -307,7 +325,11 @@ mod tests {
 
     #[test]
     fn a_call_is_offered_once_and_ends_when_it_leaves_for_good() {
-        let got = play(&["1000|c1|sales|NONE|ENTERQUEUE||0301|1", "1012|c1|sales|Ann|CONNECT|12|c2|3", "1072|c1|sales|Ann|COMPLETECALLER|12|60|1"]);
+        let got = play(&[
+            "1000|c1|sales|NONE|ENTERQUEUE||0301|1",
+            "1012|c1|sales|Ann|CONNECT|12|c2|3",
+            "1072|c1|sales|Ann|COMPLETECALLER|12|60|1",
+        ]);
         let want = [
             "0 call/c1 call.offered.v1",
             "0 call/c1 call.queued.v1",
@@ -323,17 +345,36 @@ mod tests {
 
     #[test]
     fn a_timeout_that_joins_another_queue_is_the_same_call() {
-        let got = play(&["1000|c1|sales|NONE|ENTERQUEUE||0301|1", "1030|c1|sales|NONE|EXITWITHTIMEOUT|1|1|30", "1031|c1|support|NONE|ENTERQUEUE||0301|1", "1040|c1|support|NONE|ABANDON|1|1|9"]);
+        let got = play(&[
+            "1000|c1|sales|NONE|ENTERQUEUE||0301|1",
+            "1030|c1|sales|NONE|EXITWITHTIMEOUT|1|1|30",
+            "1031|c1|support|NONE|ENTERQUEUE||0301|1",
+            "1040|c1|support|NONE|ABANDON|1|1|9",
+        ]);
         let count = |ty: &str| got.iter().filter(|line| line.ends_with(ty)).count();
-        assert_eq!((count(".offered.v1"), count(".queued.v1"), count(".dequeued.v1"), count(".ended.v1")), (1, 2, 2, 1));
+        assert_eq!(
+            (count(".offered.v1"), count(".queued.v1"), count(".dequeued.v1"), count(".ended.v1")),
+            (1, 2, 2, 1)
+        );
         assert_eq!(got.last().unwrap(), "40 call/c1 call.ended.v1");
     }
 
     #[test]
     fn one_agent_under_two_names_logs_in_once_and_out_with_its_last_queue() {
-        let got = play(&["1000|MANAGER|sales|PJSIP/101|ADDMEMBER|", "1000|MANAGER|support|PJSIP/101|ADDMEMBER|", "1001|NONE|NONE|Ann|PAUSEALL|lunch", "1009|MANAGER|sales|PJSIP/101|REMOVEMEMBER|", "1010|MANAGER|support|PJSIP/101|REMOVEMEMBER|"]);
+        let got = play(&[
+            "1000|MANAGER|sales|PJSIP/101|ADDMEMBER|",
+            "1000|MANAGER|support|PJSIP/101|ADDMEMBER|",
+            "1001|NONE|NONE|Ann|PAUSEALL|lunch",
+            "1009|MANAGER|sales|PJSIP/101|REMOVEMEMBER|",
+            "1010|MANAGER|support|PJSIP/101|REMOVEMEMBER|",
+        ]);
         let agent: Vec<_> = got.iter().filter(|line| line.contains("agent/")).map(String::as_str).collect();
-        let want = ["0 agent/Ann agent.logged_in.v1", "0 agent/Ann agent.state_changed.v1", "1 agent/Ann agent.state_changed.v1", "10 agent/Ann agent.logged_out.v1"];
+        let want = [
+            "0 agent/Ann agent.logged_in.v1",
+            "0 agent/Ann agent.state_changed.v1",
+            "1 agent/Ann agent.state_changed.v1",
+            "10 agent/Ann agent.logged_out.v1",
+        ];
         assert_eq!(agent, want);
     }
 

@@ -38,7 +38,8 @@ async fn a_followed_file_is_read_on_where_it_was_left_and_across_a_rotation() {
     let path = dir.path().join("queue_log");
     let lines: Vec<&str> = LOG.lines().collect();
     std::fs::write(&path, format!("{}\n{}\n17000000", lines[0], lines[2])).unwrap();
-    let config = Config { paths: vec![path.clone()], follow: true, poll: service::Millis::new(10), ..Config::default() };
+    let config =
+        Config { paths: vec![path.clone()], follow: true, poll: service::Millis::new(10), ..Config::default() };
     let first = follow(&config, Known::default()).await.next(100).await.unwrap();
     assert_eq!(first.facts.len(), 2, "the half line waits for its end: {:?}", first.facts);
     let known = Known { state: first.state.into_iter().filter_map(|(k, v)| Some((k, v?))).collect(), last_seen: None };
