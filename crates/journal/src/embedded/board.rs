@@ -2,7 +2,7 @@
 //! it true when other processes write.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ pub(crate) struct Board {
     members: Mutex<BTreeMap<(String, u64), Duration>>,
     ticks: watch::Sender<u64>,
     closed: AtomicBool,
+    threads: AtomicUsize,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -33,6 +34,7 @@ impl Board {
             members: Mutex::default(),
             ticks: watch::Sender::new(0),
             closed: AtomicBool::new(false),
+            threads: AtomicUsize::new(0),
         }
     }
 
@@ -103,16 +105,33 @@ impl Board {
         self.tick();
     }
 
+    /// Waits until the threads have ended and let go of the file.
+    pub(crate) async fn ended(&self) {
+        let mut ticks = self.ticks();
+        while self.threads.load(Ordering::SeqCst) > 0 {
+            // The board holds the sender, so this cannot fail.
+            let _ = ticks.changed().await;
+        }
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
     }
 }
 
-/// Closes the board when the writer ends, however it ends: who waits for an end that will not come is told.
-pub(crate) struct Bell(pub(crate) Arc<Board>);
+/// Held by each thread. Closes the board when one ends, however it ends: who waits for what will not come is told.
+pub(crate) struct Bell(Arc<Board>);
+
+impl Bell {
+    pub(crate) fn of(board: &Arc<Board>) -> Self {
+        board.threads.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(board))
+    }
+}
 
 impl Drop for Bell {
     fn drop(&mut self) {
+        self.0.threads.fetch_sub(1, Ordering::SeqCst);
         self.0.close();
     }
 }

@@ -58,7 +58,7 @@ pub(crate) fn prepare(path: &Path, topology: &Topology, busy: Duration) -> Resul
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         fs::create_dir_all(parent).map_err(|e| Error::Storage(format!("{}: {e}", parent.display())))?;
     }
-    let conn = connect(path, busy, true)?;
+    let conn = connect(path, busy, true).map_err(|error| not_a_database(error, path))?;
     recognise(&conn, path)?;
     write_ahead(&conn, busy)?;
     let created = transaction(&conn, || create(&conn, topology))?;
@@ -81,15 +81,20 @@ fn transaction<T>(conn: &Connection, work: impl FnOnce() -> Result<T>) -> Result
     done
 }
 
+/// A first page that SQLite cannot read: either no journal at all, or one that was hit there.
+fn not_a_database(error: Error, path: &Path) -> Error {
+    match error {
+        Error::Corrupt { reason, .. } => Error::NotAJournal { path: path.to_owned(), reason },
+        other => other,
+    }
+}
+
 /// Refuses another program's file before anything is written into it.
 fn recognise(conn: &Connection, path: &Path) -> Result<()> {
     let not = |reason: String| Error::NotAJournal { path: path.to_owned(), reason };
     let number = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
     let found = number("PRAGMA application_id").and_then(|id| Ok((id, number("PRAGMA user_version")?)));
-    let (id, version) = found.map_err(|e| match fault(e) {
-        Error::Corrupt { reason, .. } => not(reason),
-        other => other,
-    })?;
+    let (id, version) = found.map_err(|error| not_a_database(fault(error), path))?;
     let tables = number("SELECT count(*) FROM sqlite_schema").map_err(fault)?;
     match (id, version) {
         (APPLICATION_ID, VERSION) => Ok(()),

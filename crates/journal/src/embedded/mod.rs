@@ -60,7 +60,7 @@ pub struct Options {
     /// How many bytes of keys and values may wait for the writer.
     pub queue_bytes: usize,
     /// How many reads may run at the same time.
-    pub readers: usize,
+    pub readers: u32,
     /// How long to wait for other processes that write.
     pub busy: Duration,
 }
@@ -128,16 +128,23 @@ impl Embedded {
             let thread = std::thread::Builder::new().name(name.to_owned());
             thread.spawn(work).map(drop).map_err(|e| Error::Storage(e.to_string()))
         };
-        let bell = board::Bell(Arc::clone(&board));
+        let bell = board::Bell::of(&board);
         start(
             "journal-writer",
             Box::new(move || {
-                let _bell = bell;
                 writer.run(jobs);
+                drop(bell);
             }),
         )?;
         let (watched, keeper, settings) = (Arc::clone(&board), queue.downgrade(), options.clone());
-        start("journal-watcher", Box::new(move || watcher.run(&watched, &keeper, &settings)))?;
+        let bell = board::Bell::of(&board);
+        start(
+            "journal-watcher",
+            Box::new(move || {
+                watcher.run(&watched, &keeper, &settings);
+                drop(bell);
+            }),
+        )?;
         let queue_kib = Arc::new(Semaphore::new(kib(options.queue_bytes.max(limit::CALL_BYTES)) as usize));
         let readers = Readers::new(options.path.clone(), options.busy, options.readers);
         Ok(Arc::new_cyclic(|me| Self { me: me.clone(), options, identity, slots, board, readers, queue, queue_kib }))
@@ -316,11 +323,8 @@ impl Journal for Embedded {
             Ok(_) | Err(Error::Closed) => {}
             Err(error) => return Err(error),
         }
-        let mut ticks = self.board.ticks();
-        while !self.board.is_closed() {
-            ticks.changed().await.map_err(|_| Error::Closed)?;
-        }
-        self.readers.close();
+        self.board.ended().await;
+        self.readers.close().await;
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,11 +21,13 @@ pub(crate) struct Readers {
     busy: Duration,
     idle: Mutex<Vec<Connection>>,
     permits: Semaphore,
+    connections: u32,
 }
 
 impl Readers {
-    pub(crate) fn new(path: PathBuf, busy: Duration, connections: usize) -> Arc<Self> {
-        Arc::new(Self { path, busy, idle: Mutex::new(Vec::new()), permits: Semaphore::new(connections.max(1)) })
+    pub(crate) fn new(path: PathBuf, busy: Duration, connections: u32) -> Arc<Self> {
+        let (idle, permits) = (Mutex::new(Vec::new()), Semaphore::new(connections.max(1) as usize));
+        Arc::new(Self { path, busy, idle, permits, connections: connections.max(1) })
     }
 
     #[expect(
@@ -44,21 +46,29 @@ impl Readers {
     }
 
     fn with_connection<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = lock(&self.idle).pop();
         let conn = idle.map_or_else(|| connect(&self.path, self.busy, false), Ok)?;
         conn.execute_batch("BEGIN").map_err(fault)?;
         let done = work(&conn);
         if conn.execute_batch("ROLLBACK").is_ok() && !self.permits.is_closed() {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
+            lock(&self.idle).push(conn);
         }
         done
     }
 
-    /// Lets go of the file. Reads under way finish.
-    pub(crate) fn close(&self) {
+    /// Waits for the reads under way, and lets go of the file. The last connection moves the log into the file.
+    #[expect(clippy::disallowed_methods, reason = "awaited at once, so its panic is seen here")]
+    pub(crate) async fn close(self: &Arc<Self>) {
+        let all = self.permits.acquire_many(self.connections).await;
         self.permits.close();
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        drop(all);
+        let this = Arc::clone(self);
+        let _ = tokio::task::spawn_blocking(move || lock(&this.idle).clear()).await;
     }
+}
+
+fn lock(idle: &Mutex<Vec<Connection>>) -> MutexGuard<'_, Vec<Connection>> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Records are read with the whole rest of the slot in view and no upper bound in SQL: a damaged offset would end the search early,
