@@ -1,6 +1,6 @@
 //! What every adapter is examined for, whatever the vendor. One call in the adapter's tests:
 //!
-//! ```ignore
+//! ```text
 //! adapter::conformance::examine::<Replay>(async || Stand::recording(config)).await;
 //! ```
 //!
