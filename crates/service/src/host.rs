@@ -10,7 +10,7 @@ use crate::context::Shared;
 use crate::http::serve;
 use crate::process::Process;
 use crate::tasks::Task;
-use crate::{Clock, Component, Context, Drain, Error, Health, Result, Seeds, Tasks, ops, telemetry};
+use crate::{Clock, Component, Context, Drain, Error, Health, Result, Seeds, Tasks, metric, ops, resources, telemetry};
 
 /// How often histograms are folded.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -153,6 +153,7 @@ impl Host {
             let metrics = telemetry::metrics();
             let mut every = clock.interval(UPKEEP);
             loop {
+                resources::measure();
                 tokio::select! {
                     () = closing.started() => return,
                     () = every.tick() => metrics.upkeep(),
@@ -168,6 +169,9 @@ impl Host {
         for Built { context, run } in std::mem::take(&mut self.built) {
             let (ended, own) = (ended.clone(), context.clone());
             let task = self.tasks.spawn(context.component, async move {
+                let labels =
+                    [("component", own.component), ("instance", &own.instance), ("version", env!("CARGO_PKG_VERSION"))];
+                metric::gauge("service_component", &labels).set(1.0);
                 own.health.started();
                 let result = tokio::select! {
                     biased;

@@ -30,6 +30,7 @@ pub mod http;
 pub mod metric;
 pub mod ops;
 pub mod process;
+mod resources;
 pub mod retry;
 mod rng;
 pub mod tasks;

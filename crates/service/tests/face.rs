@@ -5,10 +5,16 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::routing::{get, post};
-use service::http::{Auth, Listen, Peer, Principal, Problem, Role, auth, serve};
+use service::http::{Auth, Json, Listen, Path, Peer, Principal, Problem, Query, Role, auth, serve, with_fallbacks};
 use service::{Clock, Drain, Millis, Tasks};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct By {
+    by: u32,
+}
 
 struct Face {
     address: String,
@@ -35,7 +41,10 @@ async fn face(limits: Listen) -> Face {
         .route("/slow", get(slow))
         .route("/ingest", post(ingest))
         .route("/peer", get(|ConnectInfo(peer): ConnectInfo<Peer>| async move { peer.0.ip().to_string() }));
-    let router = guard.protect(router);
+    let router = router
+        .route("/double/{n}", get(|Path(n): Path<u32>, Query(by): Query<By>| async move { (n * by.by).to_string() }))
+        .route("/echo", post(|Json(by): Json<By>| async move { Json(by) }));
+    let router = guard.protect(with_fallbacks(router));
     let listener = limits.bind().await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (drain, clock) = (Drain::new(), Clock::system());
@@ -65,6 +74,33 @@ async fn who_asks_decides_what_is_answered() {
     assert_eq!(wrong.status(), 401, "a wrong token is not no token");
     let known = client.post(face.url("/ingest")).bearer_auth(&face.token).send().await.unwrap();
     assert_eq!(known.text().await.unwrap(), "feeder of acme");
+}
+
+#[tokio::test]
+async fn whatever_cannot_be_read_is_refused_with_a_problem() {
+    let face = face(Listen::loopback(0)).await;
+    let client = reqwest::Client::new();
+    assert_eq!(client.get(face.url("/double/4?by=3")).send().await.unwrap().text().await.unwrap(), "12");
+    let echo = |body: &'static str| {
+        let request = client.post(face.url("/echo")).header("content-type", "application/json").body(body);
+        async { request.send().await.unwrap() }
+    };
+    assert_eq!(echo("{\"by\":2}").await.text().await.unwrap(), "{\"by\":2}");
+    let refusals = [
+        (client.get(face.url("/double/four?by=3")).send().await.unwrap(), 400, "four"),
+        (client.get(face.url("/double/4?by=x")).send().await.unwrap(), 400, "by"),
+        (echo("{\"by\":").await, 400, "EOF"),
+        (echo("{\"by\":2,\"bye\":1}").await, 400, "bye"),
+        (client.post(face.url("/echo")).body("{}").send().await.unwrap(), 400, "application/json"),
+        (client.get(face.url("/nowhere")).send().await.unwrap(), 404, "/nowhere"),
+        (client.delete(face.url("/echo")).send().await.unwrap(), 405, "DELETE"),
+    ];
+    for (answer, status, named) in refusals {
+        assert_eq!(answer.status(), status, "{named}");
+        assert_eq!(answer.headers()["content-type"], "application/problem+json", "{named}");
+        let problem: Problem = answer.json().await.unwrap();
+        assert!(problem.detail.contains(named), "{named} is not in {problem}");
+    }
 }
 
 #[tokio::test]

@@ -132,6 +132,12 @@ fn it_serves_its_health_until_a_signal_and_then_drains() {
         get(&address, "/metrics").1.contains("probe_beats_total{instance=\"probe-1\"}")
     });
     assert!(beating, "{}", get(&address, "/metrics").1);
+    let metrics = get(&address, "/metrics").1;
+    for name in
+        ["service_process_resident_bytes ", "service_process_open_files ", "service_component{component=\"probe\""]
+    {
+        assert!(metrics.contains(name), "{name} is not in\n{metrics}");
+    }
     let health: serde_json::Value = serde_json::from_str(&get(&address, "/healthz").1).unwrap();
     assert_eq!((&health[0]["component"], &health[0]["state"]), (&"probe".into(), &"ok".into()));
     assert_eq!(get(&address, "/nothing").0, 404);

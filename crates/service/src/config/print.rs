@@ -14,33 +14,50 @@ pub fn print(layers: &Layers, sections: &[(&str, Value)]) -> String {
     let mut text = String::new();
     for (name, value) in sections {
         match value {
-            Value::Object(map) => table(&mut text, layers, name, map, !name.is_empty()),
+            Value::Object(map) => table(&mut text, layers, &Place::root(name), map),
             other => line(&mut text, layers, name, name, other),
         }
     }
     text
 }
 
-fn table(text: &mut String, layers: &Layers, path: &str, map: &Map<String, Value>, header: bool) {
-    if header {
+/// Where a table is: as the origins know it, and as TOML writes it (a key may hold a dot: `sources."pbx.two"`).
+struct Place {
+    path: String,
+    header: String,
+}
+
+impl Place {
+    fn root(name: &str) -> Place {
+        let header = if name.is_empty() { String::new() } else { bare(name) };
+        Place { path: name.to_owned(), header }
+    }
+
+    fn below(&self, key: &str) -> Place {
+        Place { path: join(&self.path, key), header: join(&self.header, &bare(key)) }
+    }
+}
+
+fn table(text: &mut String, layers: &Layers, place: &Place, map: &Map<String, Value>) {
+    if !place.header.is_empty() {
         let space = if text.is_empty() { "" } else { "\n" };
-        let _ = writeln!(text, "{space}[{}]", header_path(path));
+        let _ = writeln!(text, "{space}[{}]", place.header);
     }
     // Scalars first: in TOML, what follows a sub-table belongs to it.
     for (key, value) in map {
         if !value.is_object() && !tables(value) {
-            line(text, layers, &join(path, key), key, value);
+            line(text, layers, &join(&place.path, key), key, value);
         }
     }
     for (key, value) in map {
-        let path = join(path, key);
+        let place = place.below(key);
         match value {
-            Value::Object(map) => table(text, layers, &path, map, true),
+            Value::Object(map) => table(text, layers, &place, map),
             Value::Array(items) if tables(value) => {
                 for (index, item) in items.iter().enumerate() {
-                    let _ = writeln!(text, "\n[[{}]]", header_path(&path));
+                    let _ = writeln!(text, "\n[[{}]]", place.header);
                     if let Value::Object(map) = item {
-                        inside(text, layers, &format!("{path}[{index}]"), map);
+                        inside(text, layers, &format!("{}[{index}]", place.path), map);
                     }
                 }
             }
@@ -92,8 +109,4 @@ fn bare(key: &str) -> String {
     } else {
         toml::Value::String(key.to_owned()).to_string()
     }
-}
-
-fn header_path(path: &str) -> String {
-    path.split('.').map(bare).collect::<Vec<_>>().join(".")
 }
