@@ -83,7 +83,7 @@ fields! {
     AbandonRinging = 10 "abandon_ringing" Count,
     /// Alerts of agents.
     Alerted = 11 "alerted" Count,
-    /// Segments whose talk is over.
+    /// Segments whose talk is over, and known to have been.
     Completed = 12 "completed" Count,
     /// Handed on to this.
     TransfersIn = 13 "transfers_in" Count,

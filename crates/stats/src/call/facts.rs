@@ -15,7 +15,7 @@ pub struct Segment {
     /// Higher goes first; vendor scale.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<i32>,
-    /// When it began: `queued`, else the first sign of it.
+    /// When it began, and whose cohort it is of: when the caller asked for the queue, else `queued`, else the first sign of it.
     pub offered_at: Time,
     /// When it entered the queue; absent when that was not seen.
     #[serde(skip_serializing_if = "Option::is_none")]

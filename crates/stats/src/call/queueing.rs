@@ -9,8 +9,9 @@ use model::{AgentId, QueueId, Time};
 use super::Record;
 use super::facts::{Alert, AlertEnd, Diversion, Segment, Visit, VisitEnd};
 
-/// A vendor's clocks may say "answered" so long before "queued" or "dequeued", in milliseconds: more is another stay.
-pub const CLOCK_SLACK_MS: i64 = 60_000;
+/// A vendor's clocks may say "answered" so long before "queued" of the same stay, in milliseconds: recorded tables have
+/// minutes, and once an hour. What is more is another stay.
+pub const CLOCK_SLACK_MS: i64 = 2 * 3_600_000;
 
 impl Segment {
     /// Leaves the queue.
@@ -289,21 +290,29 @@ impl Record {
                 s.release(at, Some(v.by), true);
             }
         }
-        let ivr = if v.by == Party::System || lost { VisitEnd::Contained } else { VisitEnd::Abandoned };
-        self.leave_ivr(at, ivr);
-        // a vendor that says "left the IVR" and "over" in one breath means that the caller hung up there
-        if let Some(last) = self.ivr.last_mut().filter(|l| l.left_at == Some(at)) {
-            if self.segments.is_empty() && self.diversions.is_empty() {
-                last.end = Some(ivr);
-            }
-        }
+        self.end_visits(at, if v.by == Party::System || lost { VisitEnd::Contained } else { VisitEnd::Abandoned });
         self.work.alerts.clear();
         true
+    }
+
+    /// Who was in the IVR when the call ended hung up there, unless a queue or an agent had the call after they came to the IVR
+    /// (a clock that runs behind). A vendor that says "left the IVR" and "over" in one breath means the same.
+    fn end_visits(&mut self, at: Time, end: VisitEnd) {
+        let served = self.segments.iter().filter_map(|s| s.exit_at.max(s.released_at)).max();
+        for visit in self.ivr.iter_mut().filter(|x| x.left_at.is_none()) {
+            visit.left_at = Some(at);
+            visit.end = Some(if served >= Some(visit.entered_at) { VisitEnd::Left } else { end });
+        }
+        if let Some(last) = self.ivr.last_mut().filter(|l| l.left_at == Some(at)) {
+            if self.segments.is_empty() && self.diversions.is_empty() {
+                last.end = Some(end);
+            }
+        }
     }
 }
 
 fn enter(s: &mut Segment, at: Time, v: &Queued) {
-    s.offered_at = at;
+    s.offered_at = v.offered_at.unwrap_or(at);
     s.queued_at = Some(at);
     s.priority = v.priority;
     s.settle();
@@ -314,6 +323,7 @@ fn answered_early(s: &Segment, at: Time, queue: &QueueId) -> bool {
     s.queue.as_ref() == Some(queue)
         && s.queued_at.is_none()
         && s.exit_implied
+        && s.transfer_out.is_none()
         && s.answered_at.is_some_and(|t| at - t <= CLOCK_SLACK_MS)
 }
 

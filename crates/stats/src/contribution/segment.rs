@@ -82,7 +82,7 @@ impl Sink<'_> {
     /// The stay in the queue: offer, answer or exit, and the wait.
     fn stay(&mut self, scope: &Scope, s: &Segment) {
         let offer = s.offered_at;
-        self.count(scope, offer, offer, Field::Offered);
+        self.count(scope, s.entered_at(), offer, Field::Offered);
         let wait = s.wait_ms.unwrap_or(0);
         if let Some(at) = s.counted_answer() {
             self.both(scope, at, offer, |t, n| {
@@ -138,8 +138,10 @@ impl Sink<'_> {
             let (talk, hold, wrap) = (s.talk_ms.unwrap_or(0), s.hold_ms, s.wrap_up_ms);
             let by = party_cell(s.ended_by.unwrap_or_default());
             let on_hold = i64::from(s.ended_on_hold);
+            // answered and over in one instant, and nobody told of a talk: no conversation is known to have ended
+            let known = i64::from(talk > 0 || !s.release_implied);
             self.both(scope, end, offer, |t, n| {
-                t.add(Field::Completed, n);
+                t.add(Field::Completed, n * known);
                 t.add(Field::TalkMs, n * talk);
                 t.add(Field::HoldMs, n * hold);
                 t.observe(Field::Talk, talk, n);
