@@ -107,6 +107,7 @@ impl Host {
         let (limits, closing) = (self.process.ops.clone(), self.tasks.drain().clone());
         let router = ops::router(healths, telemetry::metrics());
         self.tasks.spawn("ops", async move { serve(ops, router, &limits, &closing).await })?;
+        resources::measure();
         self.spawn_upkeep()?;
         let (running, mut ends) = self.spawn_components()?;
         let names: Vec<&str> = contexts.iter().map(|context| context.component).collect();
@@ -153,10 +154,12 @@ impl Host {
             let metrics = telemetry::metrics();
             let mut every = clock.interval(UPKEEP);
             loop {
-                resources::measure();
                 tokio::select! {
                     () = closing.started() => return,
-                    () = every.tick() => metrics.upkeep(),
+                    () = every.tick() => {
+                        metrics.upkeep();
+                        resources::measure();
+                    }
                 }
             }
         })?;
@@ -168,10 +171,10 @@ impl Host {
         let mut running = Vec::new();
         for Built { context, run } in std::mem::take(&mut self.built) {
             let (ended, own) = (ended.clone(), context.clone());
+            let version = env!("CARGO_PKG_VERSION");
+            let labels = [("component", own.component), ("instance", &own.instance), ("version", version)];
+            metric::gauge("service_component", &labels).set(1.0);
             let task = self.tasks.spawn(context.component, async move {
-                let labels =
-                    [("component", own.component), ("instance", &own.instance), ("version", env!("CARGO_PKG_VERSION"))];
-                metric::gauge("service_component", &labels).set(1.0);
                 own.health.started();
                 let result = tokio::select! {
                     biased;

@@ -16,7 +16,7 @@ fn probe() -> PathBuf {
     path.pop();
     path.pop();
     let path = path.join("examples/probe");
-    assert!(path.exists(), "{} is missing: run `cargo test -p service` without --test", path.display());
+    assert!(path.exists(), "{} is missing: run a plain `cargo test -p service`, which builds the examples", path.display());
     path
 }
 
@@ -66,6 +66,14 @@ impl Running {
     fn exit(mut self) -> (Option<i32>, String) {
         let status = self.child.wait().unwrap();
         (status.code(), self.lines.iter().collect::<Vec<_>>().join("\n"))
+    }
+}
+
+impl Drop for Running {
+    /// A test that fails half-way leaves nothing running.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
