@@ -1,6 +1,5 @@
 //! The table `[pusher]`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -29,8 +28,8 @@ pub struct Config {
     pub journal: journal::config::Config,
     /// The store; unused when the process provides one to all its components.
     pub store: store::config::Config,
-    /// The directory: names, teams, thresholds, time zones (TOML); unused when the process provides one. Empty: none.
-    pub directory: PathBuf,
+    /// Names, thresholds and time zones; unused when the process provides a directory to all its components.
+    pub directory: model::Directory,
     /// The shortest time between two frames of a feed.
     pub tick: Millis,
     /// How often clients are told how old the figures are.
@@ -116,7 +115,7 @@ impl Default for Config {
             origins: Origins::default(),
             journal: journal::config::Config::default(),
             store: store::config::Config::default(),
-            directory: PathBuf::new(),
+            directory: model::Directory::default(),
             tick: Millis::new(50),
             beat: Millis::seconds(2),
             stale_after: Millis::seconds(5),
@@ -131,6 +130,9 @@ impl ConfigFile for Config {
         problems.within("auth", |problems| self.auth.check_for(&self.listen, problems));
         problems.within("journal", |problems| self.journal.check(problems));
         problems.within("store", |problems| self.store.check(problems));
+        for found in self.directory.problems() {
+            problems.add_hidden(&format!("directory.{}", found.path), found.what, found.fix);
+        }
         problems.range("tick", self.tick, Millis::new(10)..=Millis::seconds(5));
         problems.range("beat", self.beat, Millis::seconds(1)..=Millis::seconds(30));
         problems.range("stale_after", self.stale_after, Millis::seconds(1)..=Millis::seconds(600));

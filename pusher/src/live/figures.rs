@@ -1,6 +1,8 @@
 //! The figures that the board shows of a tally.
 
 use serde::Serialize;
+use stats::metric::{self, Context};
+use stats::policy::Policy;
 use stats::{Field, Tally};
 use utoipa::ToSchema;
 
@@ -31,7 +33,7 @@ pub struct Figures {
     /// Alerts that an agent did not answer while the caller still waited.
     pub rona: i64,
     /// Answered within the threshold.
-    pub answered_within: i64,
+    pub answered_in_t: i64,
     /// The service level by the goal's policy and threshold, 0 to 1.
     pub service_level: Option<f64>,
     /// abandoned / (offered − short_abandoned), 0 to 1.
@@ -46,31 +48,27 @@ pub struct Figures {
     pub p90_wait_ms: Option<i64>,
 }
 
-const WAITS: [Field; 3] = [Field::WaitAnswered, Field::WaitAbandoned, Field::WaitOther];
-
 impl Figures {
     /// The figures of a tally.
     pub fn of(tally: &Tally, goal: &Goal) -> Figures {
-        let (offered, answered) = (tally.get(Field::Offered), tally.get(Field::Answered));
-        let waits = tally.hist(&WAITS);
-        let (abandoned, short_abandoned) = (tally.get(Field::Abandoned), tally.get(Field::ShortAbandoned));
-        let handled = tally.get(Field::TalkMs) + tally.get(Field::HoldMs) + tally.get(Field::WrapUpMs);
-        let mean = |sum: i64, n: i64| (n > 0).then(|| (sum as f64 / n as f64).round() as i64);
-        let rate = |part: i64, whole: i64| (whole > 0).then(|| part as f64 / whole as f64);
+        let policy = Policy::parse(goal.policy).unwrap_or_default();
+        let context = Context { policy, threshold_ms: goal.threshold_ms, ..Context::default() };
+        let all = metric::evaluate(tally, &context);
+        let whole = |ms: Option<f64>| ms.map(|ms| ms.round() as i64);
         Figures {
-            offered,
-            answered,
-            abandoned,
-            short_abandoned,
-            flow_out: tally.total(Field::FlowOut),
-            rona: tally.get(Field::Rona),
-            answered_within: tally.hist(&[Field::WaitAnswered]).count_le(goal.threshold_ms),
-            service_level: crate::figure::service_level(tally, goal.policy, goal.threshold_ms),
-            abandonment_rate: rate(abandoned, offered - short_abandoned),
-            asa_ms: mean(tally.get(Field::WaitAnsweredMs), answered),
-            aht_ms: mean(handled, tally.get(Field::Completed)),
-            max_wait_ms: waits.max(),
-            p90_wait_ms: waits.quantile(0.9),
+            offered: all.offered,
+            answered: all.answered,
+            abandoned: all.abandoned,
+            short_abandoned: all.short_abandoned,
+            flow_out: all.flow_out,
+            rona: all.rona,
+            answered_in_t: all.answered_in_t,
+            service_level: all.service_level,
+            abandonment_rate: all.abandonment_rate,
+            asa_ms: whole(all.asa_ms),
+            aht_ms: whole(all.aht_ms),
+            max_wait_ms: all.max_wait_ms,
+            p90_wait_ms: all.p90_wait_ms,
         }
     }
 }
@@ -140,6 +138,6 @@ mod tests {
         tally.add(Field::WaitAnsweredMs, 162_000);
         let figures = Figures::of(&tally, &GOAL);
         assert_eq!((figures.service_level, figures.abandonment_rate), (Some(0.6), Some(0.2)));
-        assert_eq!((figures.answered_within, figures.asa_ms), (6, Some(20_250)));
+        assert_eq!((figures.answered_in_t, figures.asa_ms), (6, Some(20_250)));
     }
 }

@@ -1,9 +1,39 @@
 //! Reports as a library: typed rows over [`store::Reports`], and their forms. The HTTP face and `tidegate report` print the same.
 
+pub mod agents;
+pub mod ask;
+pub mod base;
+pub mod calls;
+mod columns;
+pub mod cursor;
 pub mod flat;
+pub mod intervals;
 pub mod range;
 
 use std::fmt;
+
+use store::reports::Kind;
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The question cannot be answered as it was asked.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A state in the store cannot be read.
+    #[error("the state of {kind:?} {id:?} cannot be read: {reason}")]
+    State {
+        /// Whose.
+        kind: Kind,
+        /// Of which.
+        id: String,
+        /// What does not fit.
+        reason: String,
+    },
+}
 
 /// A question that cannot be answered as it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

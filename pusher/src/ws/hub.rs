@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
+use model::Time;
 use tokio::sync::watch;
 
 use super::board::Board;
@@ -86,6 +87,7 @@ impl Hub {
             held.feed.tick();
             any |= held.feed.apply(&changes, stamp);
         }
+        // The stamp is kept even when nobody has news: who asks next is told the age of now.
         self.pulse.send_if_modified(|pulse| {
             pulse.stamp = stamp;
             pulse.tick += u64::from(any);
@@ -112,6 +114,13 @@ impl Hub {
     /// The stamp of the last tick or beat.
     pub fn stamp(&self) -> Stamp {
         self.pulse.borrow().stamp
+    }
+
+    /// The stamp of now: the figures have aged since the last tick.
+    pub fn stamp_at(&self, now: Time) -> Stamp {
+        let last = self.stamp();
+        let age_ms = last.age_ms.map(|age| age + now.since(last.time));
+        Stamp { time: now, age_ms, stale: last.stale }
     }
 
     /// The feed of a selection; made when nobody followed it yet. It lives while somebody holds it, and a while longer.

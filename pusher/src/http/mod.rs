@@ -1,0 +1,117 @@
+//! The HTTP face: routes, their documentation, and what all answers share.
+//!
+//! Start at [`router`]; each module beside it is a group of routes.
+
+pub mod answer;
+pub mod calls;
+pub mod live;
+pub mod meta;
+pub mod openapi;
+pub mod page;
+pub mod reports;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State, WebSocketUpgrade};
+use axum::http::HeaderMap;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use model::{Directory, Time};
+use service::Clock;
+use service::http::{Principal, Problem};
+use store::Reports;
+use tokio::sync::Semaphore;
+use tower_http::compression::CompressionLayer;
+
+use crate::report::ask::{Asker, Bounds};
+use crate::ws::hub::Hub;
+use crate::ws::socket::Door;
+
+/// What the routes work with. A cheap handle.
+#[derive(Clone)]
+pub struct Face {
+    /// The live figures.
+    pub hub: Arc<Hub>,
+    /// The reports.
+    pub reports: Arc<dyn Reports>,
+    /// Names, thresholds, zones.
+    pub directory: Arc<Directory>,
+    /// The time.
+    pub clock: Clock,
+    /// Bounds of reports.
+    pub bounds: Bounds,
+    /// A place for each report that is being computed.
+    pub places: Arc<Semaphore>,
+    /// How long a request may take.
+    pub timeout: Duration,
+    /// The WebSocket.
+    pub door: Door,
+}
+
+impl Face {
+    fn now(&self) -> Time {
+        Time(self.clock.now_ms())
+    }
+
+    /// Who asks, as the reports see it.
+    fn asker<'a>(&'a self, principal: &'a Principal) -> Asker<'a> {
+        Asker { directory: &self.directory, tenant: scope(principal), now: self.now(), bounds: self.bounds }
+    }
+
+    /// A place to compute a report.
+    fn place(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Problem> {
+        let full = |_| Problem::too_many("as many reports are being computed as may be at once", 2);
+        Arc::clone(&self.places).try_acquire_owned().map_err(full)
+    }
+}
+
+/// The only tenant that a principal may see; `None`: all.
+fn scope(principal: &Principal) -> Option<&str> {
+    (principal.tenant != "*").then_some(principal.tenant.as_str())
+}
+
+/// Every route.
+pub fn router(face: Face) -> Router {
+    let guard = face.door.guard.clone();
+    let documented = openapi::documented().split_for_parts().0;
+    let timed = middleware::from_fn_with_state(face.clone(), within_time);
+    let guarded = guard.protect(documented.layer(timed));
+    Router::new()
+        .merge(guarded)
+        .merge(page::routes())
+        .route("/v1/ws", get(socket))
+        .route("/v1/openapi.json", get(openapi::serve))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(CompressionLayer::new())
+        .with_state(face)
+}
+
+async fn socket(
+    State(face): State<Face>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Response {
+    match upgrade {
+        Ok(upgrade) => face.door.open(&headers, upgrade),
+        Err(error) => Problem::bad_request(format!("this is a WebSocket: {error}")).into_response(),
+    }
+}
+
+async fn nothing_here(request: Request) -> Problem {
+    Problem::not_found(format!("there is nothing at {}: the routes are in /v1/openapi.json", request.uri().path()))
+}
+
+async fn wrong_method(request: Request) -> Problem {
+    Problem::method_not_allowed(format!("{} does not answer {}", request.uri().path(), request.method()))
+}
+
+async fn within_time(State(face): State<Face>, request: Request, next: Next) -> Response {
+    match face.clock.timeout(face.timeout, next.run(request)).await {
+        Ok(response) => response,
+        Err(elapsed) => Problem::unavailable(format!("no answer: {elapsed}; ask for less"), 5).into_response(),
+    }
+}

@@ -1,0 +1,5 @@
+//! The pusher as a process of its own.
+
+fn main() -> std::process::ExitCode {
+    service::main::<pusher::Pusher>()
+}
