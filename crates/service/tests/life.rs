@@ -16,7 +16,11 @@ fn probe() -> PathBuf {
     path.pop();
     path.pop();
     let path = path.join("examples/probe");
-    assert!(path.exists(), "{} is missing: run a plain `cargo test -p service`, which builds the examples", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: run a plain `cargo test -p service`, which builds the examples",
+        path.display()
+    );
     path
 }
 

@@ -270,7 +270,7 @@ impl Layers {
         let mut problems = self.problems.clone();
         let known = |key: &str| SECTIONS.contains(&key) || own.contains(&key);
         for key in self.tree.keys().filter(|key| !known(key)) {
-            let fix = super::typed::nearest(key, SECTIONS).map_or_else(
+            let fix = super::nearest::nearest(key, SECTIONS).map_or_else(
                 || format!("tables are {}", SECTIONS.join(", ")),
                 |near| format!("did you mean [{near}]?"),
             );

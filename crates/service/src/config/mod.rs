@@ -9,10 +9,12 @@
 //! Invariant: a secret is never printed: [`Secret`] is a reference, and even a literal is shown as `plain:***`.
 
 mod layers;
+mod nearest;
 mod print;
 mod problem;
 mod reference;
 mod secret;
+mod tree;
 mod typed;
 mod units;
 

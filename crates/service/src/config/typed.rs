@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::layers::{Layers, merge};
+use super::nearest::nearest;
 use super::problem::{Problem, Problems, join};
+use super::tree::{Step, at, at_mut, existing, insert, set, steps};
 use super::{ConfigFile, secret};
 
 /// Rounds of repair before giving up: more problems than anybody reads.
@@ -280,85 +282,6 @@ fn shown(value: &Value) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
-}
-
-/// The known word that `word` most likely meant.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let best = known.into_iter().map(|candidate| (distance(word, candidate), candidate)).min()?;
-    (best.0 <= 1 + word.chars().count() / 4).then_some(best.1)
-}
-
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in right.iter().enumerate() {
-            let swap = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = swap.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[right.len()]
-}
-
-enum Step<'a> {
-    Key(&'a str),
-    Index(usize),
-}
-
-fn steps(path: &str) -> Vec<Step<'_>> {
-    let mut steps = Vec::new();
-    for part in path.split('.').filter(|part| !part.is_empty()) {
-        let (key, indexes) = part.split_once('[').map_or((part, ""), |(key, rest)| (key, rest));
-        if !key.is_empty() {
-            steps.push(Step::Key(key));
-        }
-        let numbers = indexes.split(['[', ']']).filter(|number| !number.is_empty());
-        steps.extend(numbers.filter_map(|number| number.parse().ok()).map(Step::Index));
-    }
-    steps
-}
-
-fn at<'a>(tree: &'a Value, path: &str) -> Option<&'a Value> {
-    steps(path).into_iter().try_fold(tree, |value, step| match step {
-        Step::Key(key) => value.get(key),
-        Step::Index(index) => value.get(index),
-    })
-}
-
-fn at_mut<'a>(tree: &'a mut Value, path: &str) -> Option<&'a mut Value> {
-    steps(path).into_iter().try_fold(tree, |value, step| match step {
-        Step::Key(key) => value.get_mut(key),
-        Step::Index(index) => value.get_mut(index),
-    })
-}
-
-/// `path`, cut back to what is in the tree.
-fn existing(tree: &Value, path: &str) -> String {
-    let mut path = path;
-    while !path.is_empty() && at(tree, path).is_none() {
-        path = path.rfind(['.', '[']).map_or("", |end| &path[..end]);
-    }
-    path.to_owned()
-}
-
-fn set(tree: &mut Value, path: &str, value: Value) -> bool {
-    let Some(place) = at_mut(tree, path) else {
-        return false;
-    };
-    *place = value;
-    true
-}
-
-fn insert(tree: &mut Value, path: &str, value: Value) -> bool {
-    let (parent, key) = path.rfind('.').map_or(("", path), |end| (&path[..end], &path[end + 1..]));
-    let Some(Value::Object(map)) = at_mut(tree, parent) else {
-        return false;
-    };
-    map.insert(key.to_owned(), value);
-    true
 }
 
 #[cfg(test)]
