@@ -65,7 +65,7 @@ const kinds = (frames) => new Set(frames.flatMap((frame) => [...frame.matchAll(/
 const fits = (page) => page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth);
 
 const answer = await fetch(new URL('/v1/live/queues', url)).then((response) => response.json());
-const queues = Array.isArray(answer) ? answer : (answer.items ?? answer.queues ?? answer.rows ?? []);
+const queues = answer.items;
 
 const wide = await open('/?lang=en', { width: 1920, height: 1080 });
 await check('the_wallboard_gets_a_snapshot_and_then_deltas_over_its_websocket', () =>

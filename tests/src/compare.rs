@@ -147,7 +147,7 @@ pub fn agent(
         differences.near(&format!("{name} {field}"), product, truth, slack);
     }
     for (reason, seconds) in &truth.paused_s {
-        let product = number(row, &format!("not_ready_ms.{reason}"), differences);
+        let product = number(row, &format!("not_ready_by.{reason}"), differences);
         differences.near(&format!("{name} paused for {reason}"), product, seconds * 1000, QUEUE_LOG_MS * truth.pauses);
     }
 }

@@ -26,3 +26,4 @@ pub mod proxy;
 pub mod records;
 pub mod screen;
 pub mod sip;
+pub mod table;

@@ -36,7 +36,7 @@ impl Product {
         }
         let arguments: Vec<_> = own.into_iter().chain(arguments.iter().map(|&text| text.to_owned())).collect();
         let child = start(&binary, &arguments, folder)?;
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
         let mut product = Self { binary, arguments, folder: folder.to_owned(), http, child, client };
         product.ready().await?;
         Ok(product)
@@ -55,13 +55,19 @@ impl Product {
 
     /// Asks it for JSON.
     pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value> {
+        let body = self.text(path, query).await?;
+        serde_json::from_str(&body).with_context(|| format!("{path} answered no JSON: {body}"))
+    }
+
+    /// Asks it for whatever the path answers.
+    pub async fn text(&self, path: &str, query: &[(&str, &str)]) -> Result<String> {
         let url = format!("http://{}{path}", self.http);
         let response =
             self.client.get(&url).query(query).send().await.with_context(|| format!("no answer from {url}"))?;
         let status = response.status();
         let body = response.text().await?;
         ensure!(status.is_success(), "{url} {query:?}: {status}: {body}");
-        serde_json::from_str(&body).with_context(|| format!("{url} answered no JSON: {body}"))
+        Ok(body)
     }
 
     /// Where it serves HTTP and the WebSocket.
@@ -89,6 +95,14 @@ impl Product {
         let lines: Vec<_> = output.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
+}
+
+/// Runs a command of the product to its end, and hands back what it printed.
+pub async fn run(arguments: &[&str]) -> Result<String> {
+    let output = Command::new(build().await?).args(arguments).stdin(Stdio::null()).output().await?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "tidegate {} failed ({}):\n{said}", arguments.join(" "), output.status);
+    String::from_utf8(output.stdout).context("the product printed no UTF-8")
 }
 
 fn start(binary: &Path, arguments: &[String], folder: &Path) -> Result<Child> {
