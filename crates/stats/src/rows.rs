@@ -10,9 +10,9 @@ use crate::field::Field;
 use crate::key::{Dim, Grains, RowKey};
 use crate::tally::{Row, Tally};
 
-/// A span contributes to the rows of its first 48 hours, in milliseconds: a clock gone wild cannot write a million rows.
-/// Durations that are kept whole are not clipped.
-pub const SPREAD_MS_MAX: i64 = 48 * 3_600_000;
+/// A span contributes to at most so many rows, from its beginning: two days of minutes, a month of quarter hours. A clock gone
+/// wild cannot write a million rows. Durations that are kept whole are not clipped.
+pub const SPREAD_ROWS_MAX: i64 = 3_200;
 
 /// Whose row, without its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Rows {
     /// Adds the milliseconds of [`from`, `to`) to the rows that it covers, each clipped to its borders.
     pub fn span(&mut self, scope: &Scope, from: Time, to: Time, sign: i64, add: impl Fn(&mut Tally, i64)) {
         let grain = self.grains.of(scope.dim);
-        let to = to.min(from + SPREAD_MS_MAX);
+        let to = to.min(from + grain * SPREAD_ROWS_MAX);
         let mut at = from;
         while at < to {
             let next = (self.grains.start(scope.dim, at) + grain).min(to);
@@ -87,7 +87,8 @@ impl Rows {
         let Some(to) = to else { return };
         self.carry(scope, field, from, to, sign);
         // a leave on a border is in no row: the row after the border does not begin with this one
-        if to > self.grains.start(scope.dim, to) && to - from <= SPREAD_MS_MAX {
+        let reach = self.grains.of(scope.dim) * SPREAD_ROWS_MAX;
+        if to > self.grains.start(scope.dim, to) && to - from <= reach {
             self.step(scope, field, to, -sign);
         }
     }
@@ -95,7 +96,7 @@ impl Rows {
     /// Adds one to the first second of each row that begins after `from` and before `to`.
     pub fn carry(&mut self, scope: &Scope, field: Field, from: Time, to: Time, sign: i64) {
         let grain = self.grains.of(scope.dim);
-        let to = to.min(from + SPREAD_MS_MAX);
+        let to = to.min(from + grain * SPREAD_ROWS_MAX);
         let mut start = self.grains.start(scope.dim, from) + grain;
         while start < to {
             self.event(scope, start).add_cell(field, 0, sign);
@@ -212,6 +213,6 @@ mod tests {
         let mut rows = Rows::new(Grains::default());
         rows.span(&scope(), Time(0), Time(i64::MAX / 4), 1, |t, ms| t.add(Field::WaitOverlapMs, ms));
         rows.level(&scope(), Field::Waiting, Time(0), Some(Time(i64::MAX / 4)), 1);
-        assert!(rows.len() <= (SPREAD_MS_MAX / 60_000) as usize + 1);
+        assert!(rows.len() <= SPREAD_ROWS_MAX as usize + 1);
     }
 }

@@ -9,6 +9,9 @@ use crate::field::Field;
 use crate::key::Dim;
 use crate::rows::Scope;
 
+/// After-call work is clipped to rows for at most so long before its end, in milliseconds: a day.
+const WRAP_UP_SPREAD_MS_MAX: i64 = 86_400_000;
+
 /// The cell of a queue exit.
 pub(crate) fn exit_cell(exit: QueueExit) -> u32 {
     QueueExit::ALL.iter().position(|e| *e == exit).unwrap_or(0) as u32
@@ -161,7 +164,7 @@ impl Sink<'_> {
         }
         if let Some(at) = s.wrapped_up_at {
             self.both(scope, at, offer, |t, n| t.add(Field::WrapUpMs, n * s.wrap_up_ms));
-            self.overlap(scope, Field::WrapUpOverlapMs, at + -s.wrap_up_ms.min(crate::rows::SPREAD_MS_MAX), at);
+            self.overlap(scope, Field::WrapUpOverlapMs, at + -s.wrap_up_ms.min(WRAP_UP_SPREAD_MS_MAX), at);
         }
         if let Some(out) = &s.transfer_out {
             let kind = match out.kind {

@@ -11,7 +11,7 @@ use model::event::call::Direction;
 use model::{AgentId, CallId, DeviceId, NodeId, QueueId, SourceId, TeamId, TenantId, Time};
 use serde::{Deserialize, Serialize};
 
-pub use people::{Agent, Device};
+pub use people::{Agent, Device, effective_agents};
 pub use queue::{LastServed, Member, Members, Queue, expected_wait_ms};
 pub use source::{Gap, HEARTBEAT_MS_DEFAULT, Source, Trunk, gap_ms};
 

@@ -83,3 +83,12 @@ pub struct Device {
     /// When something was last heard.
     pub last_at: Time,
 }
+
+/// How many agents can serve: ready, being rung, talking or wrapping up. Never who is not ready, nor who is unknown.
+pub fn effective_agents<'a>(agents: impl IntoIterator<Item = (&'a Agent, Option<&'a Source>)>, as_of: Time) -> usize {
+    use agent::State::{Ready, Reserved, Talking, WrapUp};
+    let serves = |(a, s): (&Agent, Option<&Source>)| {
+        a.state_at(s, as_of).is_some_and(|(state, _)| matches!(state, Ready | Reserved | Talking | WrapUp))
+    };
+    agents.into_iter().map(serves).filter(|yes| *yes).count()
+}
