@@ -137,5 +137,5 @@ fn read(secret: &service::Secret, key: &str) -> service::Result<Vec<u8>> {
 }
 
 fn journal_failed(error: &journal::Error) -> service::Error {
-    service::Error::dependency("TG0102", "the journal failed").caused_by(error.clone())
+    service::Error::from(error.clone())
 }

@@ -1,1 +1,20 @@
-//! tidegate
+//! The `tidegate` command: every component in one process (`up`), and what an operator types.
+//!
+//! It composes and it asks; it decides nothing about calls. Each command is a module of its own.
+//!
+//! - **Invariant:** a command that reads or imports works on the data directory alone, without a server running.
+//!
+//! Start at [`cli`] (what can be typed), then `up`.
+
+pub mod cli;
+mod data;
+mod import;
+mod progress;
+mod quarantine;
+mod rebuild;
+mod report;
+mod token;
+mod tree;
+mod up;
+
+pub use cli::main;

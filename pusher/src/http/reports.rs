@@ -3,27 +3,16 @@
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use service::http::{Principal, Problem};
 
 use super::Face;
 use super::answer::{Params, accept, failed, refused, rows};
 use super::openapi::{AgentsBody, CallsBody, IntervalsBody, ProblemBody};
 use crate::report::agents::agents as report_agents;
-use crate::report::ask::{Asker, CallsAsked, Intervals, IntervalsAsked};
+use crate::report::ask::{Asker, CallsAsked, IntervalsAsked};
 use crate::report::calls::calls as report_calls;
 use crate::report::intervals::intervals as report_intervals;
-
-fn head(asked: &Intervals, from: model::Time, to: model::Time) -> Map<String, Value> {
-    let zone = asked.range.zone.iana_name().unwrap_or("UTC");
-    let policy = asked.policy.to_string();
-    Map::from_iter([
-        ("from".to_owned(), json!(from)),
-        ("to".to_owned(), json!(to)),
-        ("zone".to_owned(), json!(zone)),
-        ("policy".to_owned(), json!(policy)),
-    ])
-}
 
 /// One row per interval and queue, agent, team, source, … with every figure.
 #[utoipa::path(get, path = "/v1/reports/intervals", tag = "reports", params(IntervalsAsked), responses(
@@ -43,7 +32,7 @@ pub async fn intervals(
     let asked = face.asker(&principal).intervals(&params).map_err(refused)?;
     let _place = face.place()?;
     let found = report_intervals(&*face.reports, &face.directory, &asked, face.now()).await.map_err(failed)?;
-    rows(&headers, format, &head(&asked, asked.range.from, asked.range.to), &found, None)
+    rows(&headers, format, &asked.head(), &found, None)
 }
 
 /// One row per agent for the range, or per interval and agent.
@@ -64,7 +53,7 @@ pub async fn agents(
     let asked = face.asker(&principal).agents(&params).map_err(refused)?;
     let _place = face.place()?;
     let found = report_agents(&*face.reports, &face.directory, &asked, face.now()).await.map_err(failed)?;
-    rows(&headers, format, &head(&asked, asked.range.from, asked.range.to), &found, None)
+    rows(&headers, format, &asked.head(), &found, None)
 }
 
 /// Calls, page by page: `next` of the answer (or the header `Link`) is the `cursor` of the next page.

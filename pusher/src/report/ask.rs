@@ -88,6 +88,19 @@ pub struct Intervals {
     pub bounds: Bounds,
 }
 
+impl Intervals {
+    /// What stands beside the rows of a JSON answer: what was really asked, defaults filled in.
+    pub fn head(&self) -> serde_json::Map<String, serde_json::Value> {
+        let zone = self.range.zone.iana_name().unwrap_or("UTC");
+        serde_json::Map::from_iter([
+            ("from".to_owned(), serde_json::json!(self.range.from)),
+            ("to".to_owned(), serde_json::json!(self.range.to)),
+            ("zone".to_owned(), serde_json::json!(zone)),
+            ("policy".to_owned(), serde_json::json!(self.policy.to_string())),
+        ])
+    }
+}
+
 /// What everybody may ask of calls.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]

@@ -1,0 +1,297 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use service::{Error, Result};
+
+use crate::{import, quarantine, rebuild, report, token, up};
+
+/// A call-traffic middle platform: collects what phone systems say, keeps one stream of events, folds it into figures.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run every component in this process, on the embedded journal.
+    Up(Up),
+    /// Import recorded calls into a data directory; no server needed.
+    Import(Import),
+    /// Print interval rows, agents or calls of a data directory; the same rows as over HTTP.
+    Report(Report),
+    /// Replay the journal from its first event into a new store, and compare it with the old one.
+    Rebuild(Rebuild),
+    /// List, replay or drop what the receiver set aside.
+    Quarantine(Quarantine),
+    /// Read every record of a data directory's journal, and name all that is damaged.
+    Verify(Data),
+    /// Make an API token: prints it once, and the line for the configuration.
+    Token(Token),
+}
+
+/// Where the data is.
+#[derive(Debug, Clone, Args)]
+pub struct Data {
+    /// The data directory: journal.db and store.db.
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    pub data: PathBuf,
+}
+
+/// `tidegate up`.
+#[derive(Debug, Args)]
+pub struct Up {
+    #[command(flatten)]
+    pub data: Data,
+    /// The TOML configuration.
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set one key, after file and environment: --set pusher.listen.address=127.0.0.1:7500
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Watch a real Asterisk by its manager interface (AMI) instead of the simulator.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub asterisk: Option<String>,
+    /// The AMI user.
+    #[arg(long, value_name = "NAME", default_value = "tidegate", requires = "asterisk")]
+    pub asterisk_user: String,
+    /// The AMI secret, by reference: env:NAME or file:PATH.
+    #[arg(long, value_name = "REF", default_value = "env:TIDEGATE_ASTERISK_SECRET", requires = "asterisk")]
+    pub asterisk_secret: String,
+    /// The name of that PBX in every event.
+    #[arg(long, value_name = "NAME", default_value = "pbx1", requires = "asterisk")]
+    pub asterisk_name: String,
+    /// Check the configuration, tell every problem, start nothing.
+    #[arg(long)]
+    pub check: bool,
+    /// Print the effective configuration with the origin of each value.
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+/// `tidegate import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// What the files are.
+    pub kind: Kind,
+    /// What the table's columns mean, which source and tenant the calls belong to (see deploy/config).
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub data: Data,
+    /// How fast: `max`, `real`, or so many times real time: `60x`.
+    #[arg(long, value_name = "SPEED", default_value = "max")]
+    pub speed: String,
+    /// The files; `.gz` is unpacked.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+}
+
+/// A recording that can be imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// A table of calls, one row a call.
+    CallsCsv,
+    /// Asterisk's queue_log.
+    QueueLog,
+    /// Envelopes, one JSON object a line.
+    Replay,
+}
+
+/// `tidegate report`.
+#[derive(Debug, Args)]
+pub struct Report {
+    #[command(subcommand)]
+    pub what: What,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// One row per interval and queue (or agent, team, …).
+    Intervals(Intervals),
+    /// One row per agent.
+    Agents(Agents),
+    /// One row per call.
+    Calls(Calls),
+}
+
+/// What every report asks.
+#[derive(Debug, Clone, Args)]
+pub struct Range {
+    #[command(flatten)]
+    pub data: Data,
+    /// From here on: 2026-11-21, 2026-11-21T08:00 (in the tenant's zone) or RFC 3339.
+    #[arg(long, value_name = "TIME")]
+    pub from: String,
+    /// Up to here, exclusive.
+    #[arg(long, value_name = "TIME")]
+    pub to: String,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Csv)]
+    pub format: Format,
+    /// The tenant, where the data has more than one.
+    #[arg(long, value_name = "ID")]
+    pub tenant: Option<String>,
+    /// Another time zone than the tenant's (IANA name).
+    #[arg(long, value_name = "ZONE")]
+    pub zone: Option<String>,
+    /// Only these (repeat or separate by commas): queues, agents, …
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub id: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Intervals {
+    #[command(flatten)]
+    pub range: Range,
+    /// 1m, 5m, 15m, 30m, 1h, 1d, or all for one row.
+    #[arg(long, value_name = "INTERVAL", default_value = "30m")]
+    pub interval: String,
+    /// queue, agent, device, team, source, trunk, ivr or tenant.
+    #[arg(long, value_name = "WHAT", default_value = "queue")]
+    pub by: String,
+    /// The service-level policy (tidegate's dictionary lists them).
+    #[arg(long, value_name = "ID", default_value = "of_offered")]
+    pub policy: String,
+    /// The service-level threshold, such as 20s. Not given: each queue's own.
+    #[arg(long, value_name = "DURATION")]
+    pub threshold: Option<String>,
+    /// Put every outcome into the interval of the offer.
+    #[arg(long)]
+    pub cohort: bool,
+    /// Print empty intervals too.
+    #[arg(long)]
+    pub fill: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Agents {
+    #[command(flatten)]
+    pub range: Range,
+    /// 15m, 30m, 1h, 1d, or all for one row per agent.
+    #[arg(long, value_name = "INTERVAL", default_value = "all")]
+    pub interval: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Calls {
+    #[command(flatten)]
+    pub range: Range,
+    /// Only calls of this queue.
+    #[arg(long, value_name = "ID")]
+    pub queue: Option<String>,
+    /// Only calls of this agent.
+    #[arg(long, value_name = "ID")]
+    pub agent: Option<String>,
+}
+
+/// How a report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Comma-separated, with a header line.
+    Csv,
+    /// One JSON document.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+}
+
+/// `tidegate rebuild`.
+#[derive(Debug, Args)]
+pub struct Rebuild {
+    #[command(flatten)]
+    pub data: Data,
+    /// Only compare; keep the old store whatever comes out.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `tidegate quarantine`.
+#[derive(Debug, Args)]
+pub struct Quarantine {
+    #[command(subcommand)]
+    pub what: Aside,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Aside {
+    /// List what was set aside, oldest first.
+    List(Data),
+    /// Send records through the receiver again; without ids, all.
+    Replay {
+        #[command(flatten)]
+        data: Data,
+        /// Which, as `list` names them.
+        ids: Vec<String>,
+    },
+    /// Remove records for good.
+    Drop {
+        #[command(flatten)]
+        data: Data,
+        /// Remove all of them.
+        #[arg(long, conflicts_with = "ids", required_unless_present = "ids")]
+        all: bool,
+        /// Which, as `list` names them.
+        ids: Vec<String>,
+    },
+}
+
+/// `tidegate token`.
+#[derive(Debug, Args)]
+pub struct Token {
+    #[command(subcommand)]
+    pub what: Make,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Make {
+    /// Make a new token.
+    New {
+        /// Whose it is.
+        #[arg(long)]
+        name: String,
+        /// The tenant it is for; * for all.
+        #[arg(long, default_value = "*")]
+        tenant: String,
+        /// viewer, supervisor, agent, operator or admin.
+        #[arg(long, default_value = "viewer")]
+        role: String,
+    },
+}
+
+/// The whole of `main`.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS };
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let error = Error::dependency("TG0022", "cannot start the runtime").caused_by(error);
+            return service::exit("tidegate", Err(error));
+        }
+    };
+    let outcome = runtime.block_on(run(cli.command));
+    runtime.shutdown_background();
+    service::exit("tidegate", outcome)
+}
+
+async fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Up(args) => up::run(args).await,
+        Command::Import(args) => import::run(args).await,
+        Command::Report(args) => report::run(args.what).await,
+        Command::Rebuild(args) => rebuild::run(args).await,
+        Command::Quarantine(args) => quarantine::run(args.what).await,
+        Command::Verify(args) => rebuild::verify(args).await,
+        Command::Token(args) => token::run(args.what),
+    }
+}

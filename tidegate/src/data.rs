@@ -1,0 +1,85 @@
+//! The data directory: where the journal and the store of one deployment are.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use journal::Journal;
+use model::Directory;
+use service::{Clock, Error, Result};
+use store::Reports;
+
+/// An opened data directory.
+pub(crate) struct Opened {
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) store: Arc<dyn Reports>,
+}
+
+/// The journal's configuration for a directory.
+pub(crate) fn journal_config(dir: &Path) -> journal::config::Config {
+    journal::config::Config { path: dir.join("journal.db"), ..journal::config::Config::default() }
+}
+
+/// The store's configuration for a directory.
+pub(crate) fn store_config(dir: &Path) -> store::config::Config {
+    store::config::Config { path: dir.join("store.db") }
+}
+
+/// Opens a directory, making it when it is not there.
+pub(crate) async fn open(dir: &Path, clock: &Clock) -> Result<Opened> {
+    std::fs::create_dir_all(dir).map_err(|e| {
+        Error::dependency("TG0301", format!("cannot make the data directory {}", dir.display())).caused_by(e)
+    })?;
+    open_parts(&journal_config(dir), &store_config(dir), clock).await
+}
+
+/// Opens a journal and a store that may be anywhere.
+pub(crate) async fn open_parts(
+    journal: &journal::config::Config,
+    store: &store::config::Config,
+    clock: &Clock,
+) -> Result<Opened> {
+    Ok(Opened { journal: journal.open(clock).await?, store: store.open().await? })
+}
+
+/// Opens a directory that must be there: reading from a mistyped path is no empty report.
+pub(crate) async fn open_existing(dir: &Path, clock: &Clock) -> Result<Opened> {
+    if !dir.join("journal.db").exists() {
+        let message = format!("{} is no data directory: there is no journal.db in it", dir.display());
+        return Err(Error::usage("TG0302", message));
+    }
+    open(dir, clock).await
+}
+
+const DIRECTORY: &str = "directory";
+
+/// The directory (names, limits, tenants) that the data was written with.
+pub(crate) async fn directory(store: &Arc<dyn Reports>) -> Result<Directory> {
+    match store.meta(DIRECTORY).await.map_err(|e| failed(&e))? {
+        None => Ok(Directory::default()),
+        Some(text) => serde_json::from_str(&text)
+            .map_err(|e| Error::dependency("TG0303", "the directory kept in the store cannot be read").caused_by(e)),
+    }
+}
+
+/// Adds what `more` knows to the kept directory and returns the whole: a second import does not forget the first.
+pub(crate) async fn learn(store: &Arc<dyn Reports>, more: Directory) -> Result<Directory> {
+    let mut all = directory(store).await?;
+    all.tenants.extend(more.tenants);
+    all.sources.extend(more.sources);
+    all.queues.extend(more.queues);
+    all.agents.extend(more.agents);
+    all.teams.extend(more.teams);
+    let text = serde_json::to_string(&all).map_err(|e| Error::bug(e.to_string()))?;
+    store.put_meta(DIRECTORY, &text).await.map_err(|e| failed(&e))?;
+    Ok(all)
+}
+
+/// The store failed, in an operator's words.
+pub(crate) fn failed(error: &store::Error) -> Error {
+    Error::dependency("TG0112", format!("the store failed: {error}"))
+}
+
+/// The journal failed, in an operator's words.
+pub(crate) fn journal_failed(error: &journal::Error) -> Error {
+    Error::from(error.clone())
+}

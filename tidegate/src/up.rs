@@ -1,0 +1,107 @@
+//! `tidegate up`: every component in one process, on the embedded journal.
+
+use std::sync::Arc;
+
+use aggregator::Aggregator;
+use collector::Collector;
+use pusher::Pusher;
+use receiver::Receiver;
+use service::{Clock, Error, Host, Result};
+use simulator::Simulator;
+
+use crate::cli::Up;
+use crate::data;
+use crate::tree::Tree;
+
+/// What the default of `up` says when nothing else is said: the simulator, watched through the real Asterisk adapter.
+const SIMULATED: [&str; 6] = [
+    "collector.sources.sim.kind=asterisk",
+    "collector.sources.sim.config.host=127.0.0.1",
+    "collector.sources.sim.config.port=7411",
+    "collector.sources.sim.config.username=tidegate",
+    "collector.sources.sim.config.secret=plain:tidegate",
+    "collector.sources.sim.config.inbound_contexts=[\"inbound\"]",
+];
+
+pub(crate) async fn run(args: Up) -> Result<()> {
+    let simulated = args.asterisk.is_none() && !names_sources(&args);
+    let mut tree = Tree::read(args.config.clone(), settings(&args, simulated)?, args.set.clone());
+    let collector = tree.plan::<Collector>();
+    let receiver = tree.plan::<Receiver>();
+    let aggregator = tree.plan::<Aggregator>();
+    let pusher = tree.plan::<Pusher>();
+    let simulator = if simulated { Some(tree.plan::<Simulator>()) } else { None };
+    if args.print_config {
+        print!("{}", tree.print());
+    }
+    tree.verdict()?;
+    if args.check {
+        println!("the configuration is fine");
+    }
+    if args.check || args.print_config {
+        return Ok(());
+    }
+    let unplanned = || Error::bug("a component has no plan and no problem");
+    let clock = Clock::system();
+    let mut host = Host::new(tree.process.clone(), clock.clone(), tree.process.seeds());
+    let opened = data::open_parts(&tree.journal, &tree.store, &clock).await?;
+    let directory = data::learn(&opened.store, tree.directory.clone()).await?;
+    host.provide(Arc::new(directory));
+    host.provide(Arc::clone(&opened.journal));
+    host.provide(Arc::clone(&opened.store));
+    if let Some(plan) = simulator {
+        host.build::<Simulator>(plan.ok_or_else(unplanned)?).await?;
+    }
+    host.build::<Collector>(collector.ok_or_else(unplanned)?).await?;
+    host.build::<Receiver>(receiver.ok_or_else(unplanned)?).await?;
+    host.build::<Aggregator>(aggregator.ok_or_else(unplanned)?).await?;
+    host.build::<Pusher>(pusher.ok_or_else(unplanned)?).await?;
+    let (keeper, journal, upkeep) = (host.context("journal"), Arc::clone(&opened.journal), tree.journal.clone());
+    let drain = keeper.drain.clone();
+    let sweep_clock = clock.clone();
+    host.add(keeper, async move { journal::upkeep::run(journal, upkeep, sweep_clock, drain).await.map_err(Error::from) });
+    announce(&tree, simulated);
+    let outcome = host.run().await;
+    let closed = opened.journal.close().await.map_err(Error::from);
+    outcome.and(closed)
+}
+
+/// Flags as settings; file, environment and --set come later and win.
+fn settings(args: &Up, simulated: bool) -> Result<Vec<String>> {
+    let dir = args.data.data.display();
+    let mut set = vec![format!("journal.path={dir}/journal.db"), format!("store.path={dir}/store.db")];
+    if let Some(address) = &args.asterisk {
+        let Some((host, port)) = address.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()) else {
+            let message = format!("--asterisk {address:?} is no HOST:PORT; the port of the manager interface is usually 5038");
+            return Err(Error::usage("TG0305", message));
+        };
+        let source = format!("collector.sources.{}", args.asterisk_name);
+        set.push(format!("{source}.kind=asterisk"));
+        set.push(format!("{source}.config.host={host}"));
+        set.push(format!("{source}.config.port={port}"));
+        set.push(format!("{source}.config.username={}", args.asterisk_user));
+        set.push(format!("{source}.config.secret={}", args.asterisk_secret));
+    }
+    if simulated {
+        set.extend(SIMULATED.map(str::to_owned));
+    }
+    Ok(set)
+}
+
+/// Whether a file, the environment or a flag names a source: then there is no need of a simulated one.
+fn names_sources(args: &Up) -> bool {
+    Tree::read(args.config.clone(), Vec::new(), args.set.clone()).has_sources()
+}
+
+fn announce(tree: &Tree, simulated: bool) {
+    let address = tree.pusher_address();
+    println!();
+    println!("  Wallboard   http://{address}/");
+    println!("  API         http://{address}/v1/openapi.json");
+    if simulated {
+        println!("  Simulator   http://127.0.0.1:7410/v1/state   (no source is configured: a simulated call centre plays)");
+    }
+    println!("  Health      http://{}/readyz", tree.process.ops.address);
+    println!("  Stop        Ctrl-C");
+    println!();
+}
