@@ -39,11 +39,21 @@ fn main() {
     let took = (clock.monotonic() - before).as_secs_f64();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let memory = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM: unknown");
-    println!("{agents} agents, {seconds} s played in {took:.2} s (warm-up of 600 s unheard in {:.2} s)", warm.as_secs_f64());
-    println!("{:.0} events/s of simulated time, {:.0} events/s rendered", events as f64 / seconds as f64, events as f64 / took);
+    println!(
+        "{agents} agents, {seconds} s played in {took:.2} s (warm-up of 600 s unheard in {:.2} s)",
+        warm.as_secs_f64()
+    );
+    println!(
+        "{:.0} events/s of simulated time, {:.0} events/s rendered",
+        events as f64 / seconds as f64,
+        events as f64 / took
+    );
     println!("{:.1} MB/s of simulated time; {memory}", bytes as f64 / seconds as f64 / 1e6);
     println!("{:?}", centre.gauge());
     for queue in centre.truth().queues() {
-        println!("{queue:?} asa {} ms", queue.answered_wait_ms / 1.max(queue.exits.values().next().copied().unwrap_or(1) as i64));
+        println!(
+            "{queue:?} asa {} ms",
+            queue.answered_wait_ms / 1.max(queue.exits.values().next().copied().unwrap_or(1) as i64)
+        );
     }
 }

@@ -163,7 +163,12 @@ mod tests {
 
     fn frames(range: std::ops::Range<i64>) -> Vec<Frame> {
         range
-            .map(|n| Frame { class: Class::Call, name: "Hold", at_us: n, text: Bytes::from(format!("Event: Hold\r\nN: {n}\r\n\r\n")) })
+            .map(|n| Frame {
+                class: Class::Call,
+                name: "Hold",
+                at_us: n,
+                text: Bytes::from(format!("Event: Hold\r\nN: {n}\r\n\r\n")),
+            })
             .collect()
     }
 

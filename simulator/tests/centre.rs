@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{Event, START_MS, events, play, small};
+use common::{Event, START_MS, play, small};
 use simulator::truth::{Exit, State};
 use simulator::{Centre, Config};
 
@@ -142,9 +142,25 @@ fn every_kind_of_event_is_heard_in_one_busy_hour() {
     let (centre, said) = play(&small(), 5);
     let names: BTreeSet<&str> = said.iter().map(Event::name).collect();
     for name in [
-        "AgentCalled", "AgentComplete", "AgentConnect", "AgentRingNoAnswer", "AttendedTransfer", "BlindTransfer", "BridgeMerge",
-        "Cdr", "DTMFEnd", "DeviceStateChange", "Hold", "LocalBridge", "NewCallerid", "QueueMemberAdded", "QueueMemberPause",
-        "QueueMemberRemoved", "QueueMemberStatus", "Unhold", "UserEvent",
+        "AgentCalled",
+        "AgentComplete",
+        "AgentConnect",
+        "AgentRingNoAnswer",
+        "AttendedTransfer",
+        "BlindTransfer",
+        "BridgeMerge",
+        "Cdr",
+        "DTMFEnd",
+        "DeviceStateChange",
+        "Hold",
+        "LocalBridge",
+        "NewCallerid",
+        "QueueMemberAdded",
+        "QueueMemberPause",
+        "QueueMemberRemoved",
+        "QueueMemberStatus",
+        "Unhold",
+        "UserEvent",
     ] {
         assert!(names.contains(name), "{name} is never said");
     }
@@ -173,7 +189,8 @@ fn an_agents_states_fill_the_whole_time_and_match_the_calls() {
         let first = agent.changes.front().unwrap().at_ms;
         let all: i64 = agent.in_state_ms.values().sum();
         assert!(now - first <= all && all <= now - START_MS, "{}", agent.agent);
-        let busy = agent.in_state_ms.get(&State::Talking).unwrap_or(&0) + agent.in_state_ms.get(&State::Holding).unwrap_or(&0);
+        let busy =
+            agent.in_state_ms.get(&State::Talking).unwrap_or(&0) + agent.in_state_ms.get(&State::Holding).unwrap_or(&0);
         let queued = talk.get(agent.agent.as_str()).copied().unwrap_or(0);
         assert!(busy >= queued, "{}: {busy} ms in conversation, {queued} ms of it for queues", agent.agent);
     }
@@ -221,4 +238,56 @@ fn arrivals_come_at_the_rate_of_the_hour_and_of_the_flood() {
     let flood = centre.gauge().calls_begun - before;
     assert!((2_200..2_600).contains(&flood), "{flood}");
     assert!((centre.flood_factor() - 1.0).abs() < f64::EPSILON, "the flood is over");
+}
+
+/// The header lists of each event, as a real PBX sent them, with the snapshots written out.
+fn real_headers() -> BTreeMap<String, BTreeSet<Vec<String>>> {
+    let channel = "Channel ChannelState ChannelStateDesc CallerIDNum CallerIDName ConnectedLineNum ConnectedLineName Language \
+                   AccountCode Context Exten Priority Uniqueid Linkedid";
+    let bridge =
+        "BridgeUniqueid BridgeType BridgeTechnology BridgeCreator BridgeName BridgeNumChannels BridgeVideoSourceMode";
+    let mut all: BTreeMap<String, BTreeSet<Vec<String>>> = BTreeMap::new();
+    for line in include_str!("asterisk22.txt").lines().filter(|line| !line.starts_with('#')) {
+        let (name, words) = line.split_once(": ").unwrap();
+        let mut keys = vec!["Event".to_owned()];
+        for word in words.split(' ') {
+            let snapshot = match word.as_bytes()[0] {
+                b'{' => channel,
+                b'[' => bridge,
+                _ => "",
+            };
+            let prefix = word.trim_matches(['{', '}', '[', ']']);
+            keys.extend(snapshot.split_whitespace().map(|key| format!("{prefix}{key}")));
+            keys.extend(snapshot.is_empty().then(|| word.to_owned()));
+        }
+        all.entry(name.to_owned()).or_default().insert(keys);
+    }
+    all
+}
+
+#[test]
+fn every_event_has_the_headers_of_a_real_asterisk_in_their_order() {
+    let real = real_headers();
+    let (_, said) = play(&small(), 5);
+    let mut centre = Centre::new(std::sync::Arc::new(small().plan().unwrap()), 5, START_MS);
+    centre.advance(START_MS + 1_800_000);
+    let lists = [
+        centre.list_channels(Some("1")).text,
+        centre.list_bridges(Some("1")).text,
+        centre.list_devices(Some("1")).text,
+        centre.list_queues(None, Some("1")).text,
+        centre.list_summaries(None, Some("1")).text,
+    ];
+    let items = lists.iter().flat_map(|list| list.split_terminator("\r\n\r\n")).map(Event::read);
+    let mut seen = BTreeSet::new();
+    for event in said.iter().cloned().chain(items) {
+        let forms = real.get(event.name()).unwrap_or_else(|| panic!("a real Asterisk says no {}", event.name()));
+        let mut keys = event.keys.clone();
+        if let Some(own) = keys.iter().position(|key| key == "UserEvent") {
+            keys.truncate(own + 1);
+        }
+        assert!(forms.contains(&keys), "{} has {keys:?}, a real one {forms:?}", event.name());
+        seen.insert(event.name().to_owned());
+    }
+    assert!(seen.len() >= 35 && seen.contains("CoreShowChannel") && seen.contains("QueueEntry"), "only {seen:?}");
 }

@@ -105,11 +105,6 @@ impl Agenda {
         }
         self.heap.pop().map(|Reverse((when, _, due))| (when, due))
     }
-
-    /// How many timers are written down, overtaken ones included.
-    pub(crate) fn len(&self) -> usize {
-        self.heap.len()
-    }
 }
 
 #[cfg(test)]
@@ -134,6 +129,6 @@ mod tests {
         let mut agenda = Agenda::default();
         agenda.at(5, Due::Arrive { stamp: 0 });
         assert_eq!(agenda.take(4), None);
-        assert_eq!(agenda.len(), 1);
+        assert_eq!(agenda.next_ms(), Some(5));
     }
 }

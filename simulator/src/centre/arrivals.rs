@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 
+use super::Centre;
 use super::agenda::Due;
 use super::chance::{self, Stream};
-use super::Centre;
 
 /// The state of the arrival process.
 #[derive(Debug)]

@@ -119,6 +119,22 @@ impl Voice {
             .end();
     }
 
+    /// `Hold`, with the music that the phone asked for.
+    pub(crate) fn hold(&mut self, now: i64, c: &Channel, music: Option<&str>) {
+        let event = self.event("Hold", Class::Call, now).channel("", c);
+        match music {
+            Some(music) => event.put("MusicClass", music),
+            None => event,
+        }
+        .end();
+    }
+
+    /// `BridgeEnter` of a channel that takes another's place.
+    pub(crate) fn bridge_swap(&mut self, now: i64, id: &str, channels: u32, c: &Channel, out: &str) {
+        let event = self.event("BridgeEnter", Class::Call, now).bridge("", id, channels);
+        event.channel("", c).put("SwapUniqueid", out).end();
+    }
+
     /// `MusicOnHoldStart`.
     pub(crate) fn music_starts(&mut self, now: i64, c: &Channel) {
         self.event("MusicOnHoldStart", Class::Call, now).channel("", c).put("Class", "default").end();
@@ -187,11 +203,7 @@ impl Voice {
             19 => "User alerting, no answer",
             _ => "Interworking, unspecified",
         };
-        let event = self
-            .event("Hangup", Class::Call, now)
-            .channel("", c)
-            .put("Cause", cause)
-            .put("Cause-txt", text);
+        let event = self.event("Hangup", Class::Call, now).channel("", c).put("Cause", cause).put("Cause-txt", text);
         match tech {
             Some(tech) => event.put("TechCause", tech),
             None => event,

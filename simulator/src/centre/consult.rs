@@ -46,7 +46,7 @@ impl Centre {
         if let Some(call) = self.calls.get_mut(&no) {
             call.leg += 1;
         }
-        self.start_hold(no);
+        self.start_hold(no, !by_pbx);
         let consult = match by_pbx {
             true => self.consult_by_pbx(no, agent, phone, target),
             false => self.consult_by_phone(no, agent, target),
@@ -93,7 +93,8 @@ impl Centre {
         self.counters.local += 1;
         let nobody = self.words.nobody.clone();
         let place = || ("agents", exten.clone());
-        let one = self.open_channel(no, &format!("{name};1"), State::Down, nobody.clone(), place(), Some(linked.clone()));
+        let one =
+            self.open_channel(no, &format!("{name};1"), State::Down, nobody.clone(), place(), Some(linked.clone()));
         let two = self.open_channel(no, &format!("{name};2"), State::Ring, nobody, place(), Some(linked.clone()));
         if let Some(channel) = self.channels.get_mut(&two) {
             channel.caller = self.agents[agent].party.clone();
@@ -225,7 +226,7 @@ impl Centre {
         self.connect_line(customer, self.agents[target].party.clone());
         let caller = self.channels[&customer].caller.clone();
         self.connect_line(consult.phone, caller);
-        self.say_attended(&talking, &consult);
+        self.say_attended(no, &talking, &consult);
         self.complete(no, &talking, "transfer");
         let how = if consult.local.is_some() { TransferKind::AttendedByPbx } else { TransferKind::AttendedByPhone };
         let to = format!("agent:{}", self.agents[target].party.name);
@@ -268,10 +269,12 @@ impl Centre {
         self.leave_bridge(&second, consult.phone, 1);
         self.leave_bridge(&talking.bridge, talking.phone, 1);
         let linked = self.channels[&talking.customer].linked.clone();
+        let out = self.channels[&talking.phone].unique.clone();
         if let Some(channel) = self.channels.get_mut(&consult.phone) {
             channel.linked = linked;
+            channel.bridge = Some(talking.bridge.clone());
+            self.voice.bridge_swap(self.now, &talking.bridge, 2, channel, &out);
         }
-        self.enter_bridge(&talking.bridge, consult.phone, 2);
         self.leave_bridge(&second, consult.from, 0);
         self.voice.bridge_life(self.now, "BridgeDestroy", &second);
         if let Some(channel) = self.channels.get(&consult.from) {
@@ -298,24 +301,25 @@ impl Centre {
         consult.far_bridge.clone().map(|far| (one, consult.from, far))
     }
 
-    fn say_attended(&mut self, talking: &Talking, consult: &Consult) {
+    fn say_attended(&mut self, no: u64, talking: &Talking, consult: &Consult) {
+        // The real PBX leaves the target out of every other transfer of its own making.
+        let by_pbx = consult.local.is_some();
+        let hidden = self.calls.get_mut(&no).is_some_and(|call| by_pbx && chance::happens(&mut call.rng, 0.5));
         let second = if consult.local.is_some() { talking.phone } else { consult.from };
         let reached = consult.local.unwrap_or(consult.phone);
         let ids = [talking.phone, second, talking.customer, reached];
         let [Some(from), Some(also), Some(who), Some(to)] = ids.map(|id| self.channels.get(&id)) else { return };
         let bridge = consult.bridge.as_deref().unwrap_or("");
-        self.voice
+        let event = self
+            .voice
             .event("AttendedTransfer", Class::Call, self.now)
             .put("Result", "Success")
             .channel("OrigTransferer", from)
             .bridge("Orig", &talking.bridge, 2)
             .channel("SecondTransferer", also)
             .bridge("Second", bridge, 0)
-            .channel("Transferee", who)
-            .channel("TransferTarget", to)
-            .put("IsExternal", "No")
-            .put("DestType", "Bridge")
-            .put("DestBridgeUniqueid", &talking.bridge)
-            .end();
+            .channel("Transferee", who);
+        let event = if hidden { event } else { event.channel("TransferTarget", to) };
+        event.put("IsExternal", "No").put("DestType", "Bridge").put("DestBridgeUniqueid", &talking.bridge).end();
     }
 }

@@ -286,8 +286,10 @@ impl Centre {
         }
     }
 
-    /// After a queue call: wrap-up, in the PBX's way of counting it, which is from the whole second of `LastCall`.
-    /// Answers how long it will last, ms.
+    /// After a queue call: wrap-up. Answers how long it will last, ms.
+    ///
+    /// The real PBX compares whole seconds, so it may call the agent up to a second sooner; here wrap-up lasts exactly as
+    /// long as `Wrapuptime` says, so that figures can be compared to the millisecond.
     pub(super) fn wrap_up(&mut self, agent: usize) -> i64 {
         let wrap_s = self.plan.agents[agent].wrap_up_s;
         let now_s = self.seconds();
@@ -298,10 +300,10 @@ impl Centre {
         if wrap_s == 0 {
             return 0;
         }
-        a.wrap_until_ms = (now_s + wrap_s) * 1000;
-        let (stamp, until) = (a.stamp, a.wrap_until_ms);
-        self.agenda.at(until, Due::Desk { agent: agent as u32, stamp, what: Desk::WrapUpEnds });
-        until - self.now
+        a.wrap_until_ms = self.now + wrap_s * 1000;
+        let stamp = a.stamp;
+        self.later(wrap_s * 1000, Due::Desk { agent: agent as u32, stamp, what: Desk::WrapUpEnds });
+        wrap_s * 1000
     }
 
     /// What an agent is doing, and the reason of a pause.

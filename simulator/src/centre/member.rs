@@ -75,7 +75,13 @@ impl Centre {
 
 impl super::desk::Agent {
     /// The headers that a `QueueMember…` event and a `QueueMember` of a list share, in their order.
-    pub(super) fn put_membership<'a>(&self, event: Event<'a>, penalty: u16, wrap_up_s: i64, ring_in_use: bool) -> Event<'a> {
+    pub(super) fn put_membership<'a>(
+        &self,
+        event: Event<'a>,
+        penalty: u16,
+        wrap_up_s: i64,
+        ring_in_use: bool,
+    ) -> Event<'a> {
         let event = event
             .put("Membership", "dynamic")
             .put("Penalty", penalty)

@@ -79,7 +79,12 @@ impl Centre {
         if let Some(channel) = self.channels.get(&chan) {
             let taken = format!("{name}:{target}");
             let did = self.words.dids[line].clone();
-            self.voice.user(self.now, channel, "RouteTaken", &[("Did", &did), ("Route", &taken), ("AgiStatus", "SUCCESS")]);
+            self.voice.user(
+                self.now,
+                channel,
+                "RouteTaken",
+                &[("Did", &did), ("Route", &taken), ("AgiStatus", "SUCCESS")],
+            );
         }
         match route {
             Route::Menu => {

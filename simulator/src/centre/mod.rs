@@ -36,8 +36,10 @@ use self::arrivals::Arrivals;
 use self::channel::{Channel, Party, State};
 use self::desk::Agent;
 use self::queueing::{Queue, Waiting};
+pub use self::snapshot::{AgentNow, List};
 use self::talk::Talking;
 use self::voice::Voice;
+pub(crate) use self::voice::field as voice_field;
 pub use self::voice::{Class, Frame};
 use crate::plan::Plan;
 

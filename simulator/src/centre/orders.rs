@@ -80,7 +80,8 @@ impl Centre {
 
     /// `QueuePause`, of all memberships of an agent.
     pub fn order_pause(&mut self, interface: &str, paused: bool, reason: &str) -> Result<&'static str, String> {
-        let agent = self.agent_of(interface).filter(|agent| self.agents[*agent].logged_in).ok_or("Interface not found")?;
+        let agent =
+            self.agent_of(interface).filter(|agent| self.agents[*agent].logged_in).ok_or("Interface not found")?;
         self.take_off_idle(agent);
         self.pause(agent, paused.then_some(reason));
         self.settle(agent);
@@ -88,7 +89,12 @@ impl Centre {
     }
 
     /// `QueuePenalty`, in one queue or in all.
-    pub fn order_penalty(&mut self, interface: &str, queue: Option<&str>, penalty: u16) -> Result<&'static str, String> {
+    pub fn order_penalty(
+        &mut self,
+        interface: &str,
+        queue: Option<&str>,
+        penalty: u16,
+    ) -> Result<&'static str, String> {
         let refused = "Invalid interface, queuename or penalty";
         let agent = self.agent_of(interface).filter(|agent| self.agents[*agent].logged_in).ok_or(refused)?;
         let queue = queue.map(|id| self.queue_of(id).ok_or(refused)).transpose()?;

@@ -70,13 +70,19 @@ impl Centre {
         let Some(call) = self.calls.get_mut(&no) else { return true };
         let after = plan.manners.answer_after.draw(&mut call.rng).max(300);
         let rings_out = chance::happens(&mut call.rng, plan.manners.rona_share);
-        let (after, turn) =
-            if rings_out { (30_000, Turn::OriginateFails) } else { (after, Turn::OriginateAnswered) };
+        let (after, turn) = if rings_out { (30_000, Turn::OriginateFails) } else { (after, Turn::OriginateAnswered) };
         self.turn_later(no, after, turn);
         true
     }
 
-    fn begin_out(&mut self, agent: usize, number: u64, state: State, exten: Arc<str>, order: Option<Option<String>>) -> u64 {
+    fn begin_out(
+        &mut self,
+        agent: usize,
+        number: u64,
+        state: State,
+        exten: Arc<str>,
+        order: Option<Option<String>>,
+    ) -> u64 {
         let no = self.counters.call;
         self.counters.call += 1;
         self.agents[agent].call = Some(no);
@@ -144,7 +150,14 @@ impl Centre {
     }
 
     /// `OriginateResponse`: an event that carries a `Response:` header.
-    pub(super) fn say_originated(&mut self, id: Option<String>, ok: bool, agent: usize, number: u64, chan: Option<u64>) {
+    pub(super) fn say_originated(
+        &mut self,
+        id: Option<String>,
+        ok: bool,
+        agent: usize,
+        number: u64,
+        chan: Option<u64>,
+    ) {
         let interface = self.agents[agent].interface.clone();
         let channel = chan.and_then(|chan| self.channels.get(&chan));
         let mut event = self.voice.event("OriginateResponse", Class::Call, self.now);

@@ -38,7 +38,7 @@ impl Centre {
             channel.exten = exten;
             channel.run("AppQueue", "(Outgoing Line)");
         }
-        self.say_queue_event("AgentCalled", caller, chan, queue, agent, &[]);
+        self.say_queue_event("AgentCalled", caller, Some(chan), queue, agent, &[]);
         let interface = self.agents[agent].interface.clone();
         let (from, to) = (&self.channels[&caller], &self.channels[&chan]);
         self.voice.dial_begin(self.now, Some(from), to, &interface);
@@ -83,17 +83,17 @@ impl Centre {
         &mut self,
         name: &'static str,
         caller: u64,
-        phone: u64,
+        phone: Option<u64>,
         queue: usize,
         agent: usize,
         more: &[(&str, String)],
     ) {
-        let (Some(from), Some(to)) = (self.channels.get(&caller), self.channels.get(&phone)) else { return };
-        let mut event = self
-            .voice
-            .event(name, Class::Agent, self.now)
-            .channel("", from)
-            .channel("Dest", to)
+        let Some(from) = self.channels.get(&caller) else { return };
+        let mut event = self.voice.event(name, Class::Agent, self.now).channel("", from);
+        if let Some(to) = phone.and_then(|phone| self.channels.get(&phone)) {
+            event = event.channel("Dest", to);
+        }
+        let mut event = event
             .put("Queue", &self.plan.queues[queue].id)
             .put("Interface", &self.agents[agent].interface)
             .put("MemberName", &self.agents[agent].party.name);
@@ -154,7 +154,7 @@ impl Centre {
         if !rang_out {
             self.say_dial_end(no, ringing, "NOANSWER");
         }
-        self.say_queue_event("AgentRingNoAnswer", caller, ringing.chan, queue, ringing.agent, &more);
+        self.say_queue_event("AgentRingNoAnswer", caller, Some(ringing.chan), queue, ringing.agent, &more);
         if rang_out {
             self.say_dial_end(no, ringing, "NOANSWER");
             self.say_dial_end(no, ringing, "CANCEL");

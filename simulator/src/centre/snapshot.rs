@@ -145,9 +145,12 @@ impl Centre {
         List::of(chosen.map(|queue| {
             let state = &self.queues[queue];
             let members = self.agents.iter().filter(|a| a.logged_in && a.skills.iter().any(|(q, _)| *q == queue));
-            let longest = state.waiting.values().next().and_then(|no| self.waiting(*no)).map_or(0, |waiting| {
-                self.seconds() - waiting.joined_ms.div_euclid(1000)
-            });
+            let longest = state
+                .waiting
+                .values()
+                .next()
+                .and_then(|no| self.waiting(*no))
+                .map_or(0, |waiting| self.seconds() - waiting.joined_ms.div_euclid(1000));
             let event = item("QueueSummary")
                 .put("Queue", &self.plan.queues[queue].id)
                 .put("LoggedIn", members.count())
@@ -173,5 +176,42 @@ impl Centre {
             ("CoreCurrentCalls", up.to_string()),
             ("CoreProcessedCalls", self.counters.call.to_string()),
         ]
+    }
+}
+
+/// An agent as the control API shows it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct AgentNow {
+    /// The place in the list, for paging.
+    pub place: usize,
+    /// The extension.
+    pub extension: String,
+    /// The name.
+    pub agent: String,
+    /// The group.
+    pub group: String,
+    /// What the agent does.
+    pub state: super::truth::State,
+    /// The reason of a pause.
+    pub reason: Option<String>,
+}
+
+impl Centre {
+    /// Agents and what they do, from a place on.
+    pub fn agents_now(&self, from: usize, limit: usize) -> Vec<AgentNow> {
+        let places = (from..self.agents.len()).take(limit);
+        let agents = places.map(|place| {
+            let plan = &self.plan.agents[place];
+            let (state, reason) = self.state_of(place);
+            AgentNow {
+                place,
+                extension: plan.extension.clone(),
+                agent: plan.name.clone(),
+                group: plan.group.clone(),
+                state,
+                reason: reason.map(str::to_owned),
+            }
+        });
+        agents.collect()
     }
 }

@@ -73,7 +73,7 @@ impl Centre {
         self.agents[agent].talking = true;
         let ring_s = (self.now - ringing.since_ms) / 1000;
         let more = [("HoldTime", waited_s.to_string()), ("RingTime", ring_s.to_string())];
-        self.say_queue_event("AgentConnect", caller, ringing.chan, queue, agent, &more);
+        self.say_queue_event("AgentConnect", caller, Some(ringing.chan), queue, agent, &more);
         self.set_device(agent, Device::InUse);
         let bridge = self.open_bridge(&[ringing.chan, caller]);
         let talking = Talking {
@@ -189,19 +189,19 @@ impl Centre {
         let Some(call) = self.calls.get_mut(&no) else { return };
         let lasts = plan.manners.hold.draw(&mut call.rng).max(500);
         let gives_up = chance::happens(&mut call.rng, plan.manners.hold_abandon_share);
-        self.start_hold(no);
+        self.start_hold(no, true);
         let turn = if gives_up { Turn::CallerEnds } else { Turn::Retrieve };
         self.turn_later(no, lasts, turn);
     }
 
-    /// `Hold` on the agent's channel and music for the customer.
-    pub(super) fn start_hold(&mut self, no: u64) {
+    /// `Hold` on the agent's channel and music for the customer. A phone names the music, the PBX's own transfer does not.
+    pub(super) fn start_hold(&mut self, no: u64, by_phone: bool) {
         let now = self.now;
         let Some(talking) = self.talking(no) else { return };
         talking.held_since_ms = Some(now);
         let (phone, customer, agent) = (talking.phone, talking.customer, talking.agent);
         if let Some(channel) = self.channels.get(&phone) {
-            self.voice.plain(now, "Hold", channel);
+            self.voice.hold(now, channel, by_phone.then_some("default"));
         }
         if let Some(channel) = self.channels.get(&customer) {
             self.voice.music_starts(now, channel);
@@ -311,7 +311,11 @@ impl Centre {
             ("TalkTime", talk_s.to_string()),
             ("Reason", reason.to_owned()),
         ];
-        self.say_queue_event("AgentComplete", talking.customer, talking.phone, queue, talking.agent, &more);
+        // On a transfer the agent's channel may be gone before the queue speaks: the real PBX then leaves it out.
+        let gone =
+            reason == "transfer" && self.calls.get_mut(&no).is_some_and(|call| chance::happens(&mut call.rng, 0.08));
+        let phone = (!gone).then_some(talking.phone);
+        self.say_queue_event("AgentComplete", talking.customer, phone, queue, talking.agent, &more);
         let wrap_ms = self.wrap_up(talking.agent);
         if let Some(visit) = self.truth.visit(no) {
             visit.wrap_up_ms = wrap_ms;

@@ -160,7 +160,8 @@ fn groups(config: &Config, problems: &mut Problems) {
             range_ms(problems, &at(&format!("pauses[{j}].every")), pause.every, 10_000, 7 * 86_400_000);
             law(problems, &at(&format!("pauses[{j}].lasts")), &pause.lasts);
         }
-        let (first, last) = (u64::from(group.first_extension), u64::from(group.first_extension) + u64::from(group.agents));
+        let (first, last) =
+            (u64::from(group.first_extension), u64::from(group.first_extension) + u64::from(group.agents));
         if let Some((_, _, other)) = taken.iter().find(|(from, to, _)| first < *to && *from < last) {
             let what = format!("its extensions overlap those of groups[{other}]");
             problems.add(&at("first_extension"), group.first_extension, what, "move one of the two");

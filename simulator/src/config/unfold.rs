@@ -181,10 +181,9 @@ impl Law {
             Kind::Fixed => plan::Law::Fixed { ms: mean_ms },
             Kind::Exponential => plan::Law::Exponential { mean_ms },
             Kind::LogNormal => plan::Law::log_normal(mean_ms, self.spread),
-            Kind::Uniform => plan::Law::Uniform {
-                low_ms: mean_ms * (1.0 - self.spread),
-                high_ms: mean_ms * (1.0 + self.spread),
-            },
+            Kind::Uniform => {
+                plan::Law::Uniform { low_ms: mean_ms * (1.0 - self.spread), high_ms: mean_ms * (1.0 + self.spread) }
+            }
         }
     }
 }
