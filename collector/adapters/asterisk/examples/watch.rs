@@ -72,12 +72,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-async fn watch(
-    mut session: impl Session,
-    kept: &mut Kept,
-    clock: &Clock,
-    until: Duration,
-) -> Result<(), Fault> {
+async fn watch(mut session: impl Session, kept: &mut Kept, clock: &Clock, until: Duration) -> Result<(), Fault> {
     loop {
         let left = until.saturating_sub(clock.monotonic());
         let Ok(batch) = clock.timeout(left, session.next(500)).await else { return Ok(()) };
@@ -121,8 +116,10 @@ fn report(kept: &Kept, log: &str, began: Time) {
         println!("{key:40} {ours:5} {theirs:5}{mark}");
     }
     let quality = |q: Quality| kept.facts.iter().filter(|f| f.quality == Some(q)).count();
-    let open: BTreeSet<_> = kept.facts.iter().filter(|f| matches!(f.event, Event::CallOffered(_))).map(|f| f.subject.id()).collect();
-    let ended: BTreeSet<_> = kept.facts.iter().filter(|f| matches!(f.event, Event::CallEnded(_))).map(|f| f.subject.id()).collect();
+    let open: BTreeSet<_> =
+        kept.facts.iter().filter(|f| matches!(f.event, Event::CallOffered(_))).map(|f| f.subject.id()).collect();
+    let ended: BTreeSet<_> =
+        kept.facts.iter().filter(|f| matches!(f.event, Event::CallEnded(_))).map(|f| f.subject.id()).collect();
     println!(
         "facts {} (inferred {}, snapshot {}), duplicate ids {}, malformed {}, calls {} ended {}, state entries {}, round trips {:?} ms",
         kept.facts.len(),

@@ -41,6 +41,7 @@ pub struct Live {
     next_ping: Duration,
     /// The PBX's clock when we last heard it, and ours then: to know when something is due there.
     heard: (Time, Duration),
+    heard_us: i64,
     /// The PBX stamps its events.
     stamped: bool,
     round_trip_ms: Option<u64>,
@@ -81,7 +82,12 @@ impl Adapter for Asterisk {
         let mut translator = Translator::new(Arc::clone(plan), &context.known.state);
         fill_gap(&mut translator, plan, &context).await;
         link.ask(&Action::new("Events").with("EventMask", "on")).await?;
+        let pong = link.ask(&Action::new("Ping")).await?;
         let mut live = Live::new(link, translator, Arc::clone(plan), context);
+        if let Some(us) = pong.timestamp_us() {
+            live.hear(us);
+            live.translator.advance(us);
+        }
         live.ask_snapshot()?;
         Ok(live)
     }
@@ -138,6 +144,7 @@ impl Live {
             ping: None,
             next_ping: now,
             heard: (Time(context.clock.now_ms()), now),
+            heard_us: context.clock.now_ms() * 1000,
             stamped: true,
             round_trip_ms: None,
             alive: false,
@@ -194,6 +201,7 @@ impl Live {
 
     fn hear(&mut self, us: i64) {
         self.stamped = true;
+        self.heard_us = us;
         self.heard = (Time(us.div_euclid(1000)), self.clock.monotonic());
     }
 
@@ -222,7 +230,7 @@ impl Live {
     /// The lists are whole: they are applied, and a ping behind them says when events from before have all come.
     fn snapshot_complete(&mut self) -> Result<(), Fault> {
         let Some(snapshot) = self.snapshot.take() else { return Ok(()) };
-        let now_us = self.vendor_now().ms() * 1000;
+        let now_us = if self.stamped { self.heard_us } else { self.clock.now_ms() * 1000 };
         let gone = self.translator.apply(&snapshot, now_us);
         self.ping = None; // an older pong would not do
         let id = self.send_ping()?;

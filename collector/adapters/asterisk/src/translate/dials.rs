@@ -108,7 +108,6 @@ impl Translator {
 
     fn answered_direct(&mut self, call: &mut Call, dest: &str, at: i64) {
         let Some(alert) = call.alerts.remove(dest) else { return };
-        self.alert_over(&alert.agent, dest, at);
         self.speak(call, dest, &alert.agent, &alert.device, at);
     }
 

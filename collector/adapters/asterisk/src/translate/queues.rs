@@ -117,7 +117,10 @@ impl Translator {
         let Some(stay) = call.stay.take() else { return };
         let at = stay.left.map_or(call.last_us.max(stay.since_us), |left| left.at_us);
         self.cancel_alerts(call, at);
-        let dequeued = call::Dequeued { queue: stay.queue.as_str().into(), cause, waited_ms: None };
+        // The receiver tells a short abandon from others by this; every other wait is told by the times.
+        let waited = u64::try_from(at.div_euclid(1000) - stay.since_us.div_euclid(1000)).unwrap_or(0);
+        let waited_ms = (cause == QueueExit::Abandoned).then_some(waited);
+        let dequeued = call::Dequeued { queue: stay.queue.as_str().into(), cause, waited_ms };
         self.say_call(call, at, dequeued, format!("dequeued|{}|{}|{}", stay.uid, stay.queue, stay.nth));
     }
 
@@ -263,7 +266,8 @@ impl Translator {
     /// An agent answers the waiting call: it leaves the queue and the talk begins, at one moment.
     pub(crate) fn connect(&mut self, call: &mut Call, dest: &str, agent: &str, interface: &str, at: i64) {
         let Some(queue) = call.stay.as_ref().map(|stay| stay.queue.clone()) else { return };
-        if let Some(alert) = call.alerts.remove(dest) {
+        // Ringing turns into talking below, with nothing in between.
+        if let Some(alert) = call.alerts.remove(dest).filter(|alert| alert.agent != agent) {
             self.alert_over(&alert.agent, dest, at);
         }
         if let Some(stay) = call.stay.as_mut() {

@@ -97,7 +97,8 @@ impl Translator {
         if let Some((agent, device, uid)) = speaks {
             self.move_leg(&uid, &id, at);
             if let Some(mut call) = self.take(&id) {
-                self.speak(&mut call, &uid, &agent, &device, at);
+                // A microsecond later, so that the order of the two is told by the vendor's order too.
+                self.speak(&mut call, &uid, &agent, &device, at + 1);
                 self.put(call);
             }
         }

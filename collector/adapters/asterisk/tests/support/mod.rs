@@ -1,6 +1,9 @@
 //! Feeding captures to the translator, and reading what it says.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod pbx;
+pub mod story;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;

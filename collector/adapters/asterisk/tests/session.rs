@@ -1,0 +1,344 @@
+//! A session against a stand-in PBX: the suite that every adapter passes, logins, broken links, snapshots and gaps.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use adapter::conformance::{Stand, examine};
+use adapter::{Adapter, Context, Fault, Known, Session};
+use adapter_asterisk::frame::Frame;
+use adapter_asterisk::{Asterisk, Config};
+use bytes::Bytes;
+use model::event::Event;
+use model::{Fact, Quality, Time};
+use service::{Clock, Millis, Secret, Seeds};
+use support::pbx::{Pbx, Script};
+use support::story::{BEGIN_US, Story, line};
+
+fn day() -> Story {
+    let mut s = Story::default();
+    s.member("sales", "PJSIP/101").talk();
+    s.at(5000).caller("5").join("5", "sales").at(35_000).given_up("5", "sales").at(36_000).hangup("5", "16");
+    s.at(60_000)
+        .completed("1", "2", "sales", "caller")
+        .on("HangupRequest", "1", &[])
+        .hangup("2", "16")
+        .hangup("1", "16");
+    s
+}
+
+fn config(port: u16) -> Config {
+    let mut config = Config { port, secret: Secret::plain("s3cret"), ..Config::default() };
+    config.queues.wrap_up = Millis::seconds(2);
+    config.ping_every = Millis::new(300);
+    config.ping_timeout = Millis::new(400);
+    config
+}
+
+async fn connect(config: Config, known: Known) -> Result<impl Session, Fault> {
+    let plan = Asterisk::plan(config).unwrap();
+    let context = Context { source: "pbx1".into(), known, clock: Clock::system(), seeds: Seeds::fixed(1) };
+    Asterisk::connect(&plan, context).await
+}
+
+/// Everything that a session says in a while, and the state that it leaves.
+async fn listen(config: Config, known: Known, ms: u64) -> (Vec<Fact>, Known) {
+    let mut known = known;
+    let mut session = connect(config, known.clone()).await.unwrap();
+    let clock = Clock::system();
+    let until = clock.monotonic() + Duration::from_millis(ms);
+    let mut facts = Vec::new();
+    while let Ok(batch) = clock.timeout(until.saturating_sub(clock.monotonic()), session.next(100)).await {
+        let batch = batch.unwrap();
+        facts.extend(batch.facts);
+        for (key, value) in batch.state {
+            match value {
+                Some(value) => known.state.insert(key, value),
+                None => known.state.remove(&key),
+            };
+        }
+        known.last_seen = batch.seen_until.or(known.last_seen);
+    }
+    session.close().await.unwrap();
+    (facts, known)
+}
+
+fn lines(facts: &[Fact], subject: &str) -> Vec<String> {
+    facts.iter().filter(|f| f.subject.to_string() == subject).map(line).collect()
+}
+
+#[tokio::test]
+async fn the_conformance_suite_of_adapters() {
+    examine::<Asterisk>(async || {
+        let pbx = Pbx::start(Script { story: day().bytes(), ..Script::default() });
+        let mut config = config(pbx.port);
+        config.ping_every = Millis::new(400); // one ping after the story: its pong ends what is due
+        let config = serde_json::json!({
+            "port": pbx.port, "secret": "plain:s3cret", "ping_every": "700ms", "queues": { "wrap_up": "2s" },
+        });
+        Stand { config, silence: Duration::from_millis(500), keep: Box::new(pbx) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_login_by_md5_never_sends_the_secret_and_filters_before_events_begin() {
+    let pbx = Pbx::start(Script::default());
+    connect(config(pbx.port), Known::default()).await.unwrap();
+    let heard = pbx.heard.lock().unwrap().join("");
+    assert!(!heard.contains("s3cret"), "{heard}");
+    let place = |what: &str| heard.find(what).unwrap_or_else(|| panic!("no {what} in {heard}"));
+    assert!(place("Events: off") < place("Action: Filter") && place("Action: Filter") < place("EventMask: on"));
+}
+
+#[tokio::test]
+async fn a_refused_login_is_for_the_operator_and_a_refused_filter_is_not() {
+    let pbx = Pbx::start(Script { login: "Error", ..Script::default() });
+    assert!(
+        matches!(connect(config(pbx.port), Known::default()).await, Err(Fault::Refused(why)) if why.contains("as told"))
+    );
+    let pbx = Pbx::start(Script { filter: "Error", ..Script::default() });
+    assert!(connect(config(pbx.port), Known::default()).await.is_ok());
+}
+
+#[tokio::test]
+async fn something_else_that_listens_there_is_told() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        std::io::Write::write_all(&mut stream, b"SSH-2.0-OpenSSH_9\r\n").unwrap();
+    });
+    assert!(matches!(connect(config(port), Known::default()).await, Err(Fault::Malformed(_))));
+}
+
+#[tokio::test]
+async fn a_link_that_answers_no_ping_is_half_open_and_a_closed_one_is_transient_after_its_last_facts() {
+    let pbx = Pbx::start(Script { pings_max: 2, ..Script::default() });
+    let mut session = connect(config(pbx.port), Known::default()).await.unwrap();
+    let fault = loop {
+        match session.next(10).await {
+            Ok(_) => {}
+            Err(fault) => break fault,
+        }
+    };
+    assert!(matches!(&fault, Fault::Transient(why) if why.contains("half open")), "{fault}");
+
+    let pbx = Pbx::start(Script { story: day().bytes(), hangs_up: true, ..Script::default() });
+    let mut session = connect(config(pbx.port), Known::default()).await.unwrap();
+    let mut facts = Vec::new();
+    let fault = loop {
+        match session.next(3).await {
+            Ok(batch) => facts.extend(batch.facts),
+            Err(fault) => break fault,
+        }
+    };
+    assert!(matches!(&fault, Fault::Transient(why) if why.contains("closed")), "{fault}");
+    assert!(lines(&facts, "call/1").last().unwrap().contains("ended"));
+}
+
+fn row(action: &'static str, event: &str, headers: &[(&str, &str)]) -> (&'static str, Frame) {
+    (action, Frame::of([("Event", event)].iter().chain(headers).map(|(k, v)| (k.to_string(), v.to_string()))))
+}
+
+fn channel(uid: &str, name: &str, linked: &str, state: &str, duration: &str, bridge: &str) -> (&'static str, Frame) {
+    row(
+        "CoreShowChannels",
+        "CoreShowChannel",
+        &[
+            ("Channel", name),
+            ("ChannelState", state),
+            ("CallerIDNum", "0301"),
+            ("Context", "route-queue"),
+            ("Uniqueid", uid),
+            ("Linkedid", linked),
+            ("Duration", duration),
+            ("BridgeId", bridge),
+        ],
+    )
+}
+
+#[tokio::test]
+async fn a_first_snapshot_says_what_lives_and_marks_it() {
+    let rows = vec![
+        row(
+            "QueueStatus",
+            "QueueParams",
+            &[("Queue", "sales"), ("Max", "0"), ("Strategy", "rrmemory"), ("ServiceLevel", "10")],
+        ),
+        row(
+            "QueueStatus",
+            "QueueMember",
+            &[("Queue", "sales"), ("Name", "Ann"), ("Location", "PJSIP/101"), ("Status", "2"), ("Paused", "0")],
+        ),
+        row("QueueStatus", "QueueEntry", &[("Queue", "sales"), ("Position", "1"), ("Uniqueid", "7"), ("Wait", "12")]),
+        channel("7", "PJSIP/trunk-00000007", "7", "6", "00:00:15", ""),
+        channel("1", "PJSIP/trunk-00000001", "1", "6", "00:01:00", "b1"),
+        channel("2", "PJSIP/101-00000002", "1", "6", "00:00:40", "b1"),
+        row("DeviceStateList", "DeviceStateChange", &[("Device", "PJSIP/101"), ("State", "INUSE")]),
+        row("DeviceStateList", "DeviceStateChange", &[("Device", "Queue:sales_avail"), ("State", "INUSE")]),
+        row(
+            "PJSIPShowContacts",
+            "ContactList",
+            &[("Endpoint", "101"), ("Uri", "sip:101@10.0.0.1"), ("Status", "NonQualified")],
+        ),
+    ];
+    let pbx = Pbx::start(Script { rows, ..Script::default() });
+    let (facts, known) = listen(config(pbx.port), Known::default(), 250).await;
+    // The lists are of two seconds before the story's beginning.
+    assert_eq!(lines(&facts, "call/7"), ["-17000 offered inbound", "-14000 queued sales"]);
+    assert_eq!(lines(&facts, "call/1"), ["-62000 offered inbound", "-42000 answered 101 -"]);
+    assert!(facts.iter().all(|f| f.quality == Some(Quality::Snapshot)), "{facts:?}");
+    let Some(Event::SourceSnapshotTaken(taken)) =
+        facts.iter().map(|f| &f.event).find(|e| matches!(e, Event::SourceSnapshotTaken(_)))
+    else {
+        panic!("no snapshot_taken")
+    };
+    assert_eq!((taken.calls.len(), taken.agents.len()), (2, 1));
+    assert_eq!(lines(&facts, "device/PJSIP/101").len(), 2);
+    // The same again finds nothing new but the snapshot itself.
+    let (again, _) = listen(config(pbx.port), known, 250).await;
+    assert_eq!(again.iter().map(|f| f.event.ty()).collect::<Vec<_>>(), ["source.snapshot_taken.v1"]);
+}
+
+/// The state after a part of a story, as a killed collector leaves it.
+fn known_after(story: &Story, seen_ms: i64) -> Known {
+    let mut translator = adapter_asterisk::translate::Translator::new(support::plan(), &BTreeMap::new());
+    story.frames.iter().for_each(|frame| translator.event(frame, 0));
+    translator.take_facts();
+    let state: BTreeMap<String, Bytes> = translator.changes().into_iter().filter_map(|(k, v)| Some((k, v?))).collect();
+    Known { state, last_seen: Some(Time(BEGIN_US / 1000 + seen_ms)) }
+}
+
+fn later(ms: i64) -> Vec<i64> {
+    vec![BEGIN_US + ms * 1000, BEGIN_US + (ms + 10) * 1000]
+}
+
+#[tokio::test]
+async fn what_is_gone_after_a_gap_is_closed_and_marked_inferred() {
+    let mut before = Story::default();
+    before.member("sales", "PJSIP/101").talk().at(3000).caller("5").join("5", "sales");
+    let pbx = Pbx::start(Script { clock_us: later(60_000), ..Script::default() });
+    let (facts, _) = listen(config(pbx.port), known_after(&before, 4000), 250).await;
+    assert_eq!(lines(&facts, "call/5"), ["4000 dequeued sales source_lost", "4000 ended Unknown lost None"]);
+    assert_eq!(lines(&facts, "call/1"), ["4000 ended Unknown lost None"]);
+    assert_eq!(lines(&facts, "agent/101").last().unwrap(), "60000 logged_out");
+    assert!(facts.iter().all(|f| f.quality.is_some()));
+}
+
+#[tokio::test]
+async fn a_caller_who_was_answered_in_the_gap_is_found_in_the_bridge() {
+    let mut before = Story::default();
+    before.member("sales", "PJSIP/101").at(0).caller("1").join("1", "sales");
+    let rows = vec![
+        row(
+            "QueueStatus",
+            "QueueMember",
+            &[("Queue", "sales"), ("Name", "PJSIP/101"), ("Location", "PJSIP/101"), ("Status", "2"), ("Paused", "0")],
+        ),
+        channel("1", "PJSIP/trunk-00000001", "1", "6", "00:01:00", "b1"),
+        channel("2", "PJSIP/101-00000002", "1", "6", "00:00:40", "b1"),
+    ];
+    let pbx = Pbx::start(Script { rows, clock_us: later(60_000), ..Script::default() });
+    let (facts, _) = listen(config(pbx.port), known_after(&before, 1000), 250).await;
+    assert_eq!(lines(&facts, "call/1"), ["20000 dequeued sales answered", "20000 answered 101 sales"]);
+}
+
+#[tokio::test]
+async fn a_gap_is_filled_from_queue_log_and_nothing_is_said_twice() {
+    let mut before = Story::default();
+    before.member("sales", "PJSIP/101").member("sales", "PJSIP/106").at(0).caller("1").join("1", "sales");
+    before.at(400).rung("1", "3", "PJSIP/106", "sales");
+    before.at(700).pair("AgentRingNoAnswer", "1", "3", &[("Queue", "sales"), ("RingTime", "0")]).hangup("3", "17");
+    before.at(800).caller("5").join("5", "sales");
+    let second = BEGIN_US / 1_000_000;
+    let log = [
+        (-5, "old|sales|NONE|ENTERQUEUE||0301|1"),
+        (0, "1|sales|NONE|ENTERQUEUE||0301234567|1"),
+        (0, "1|sales|PJSIP/106|RINGNOANSWER|0"),
+        (0, "5|sales|NONE|ENTERQUEUE||0301234567|2"),
+        (1, "1|sales|PJSIP/106|RINGNOANSWER|1000"),
+        (3, "1|sales|PJSIP/101|CONNECT|3|2|1"),
+        (4, "9|sales|NONE|ENTERQUEUE||0305|2"),
+        (6, "9|sales|PJSIP/106|RINGCANCELED|1500"),
+        (6, "9|sales|NONE|ABANDON|2|2|2"),
+        (8, "1|sales|PJSIP/101|COMPLETECALLER|3|5|1"),
+        (10, "5|sales|NONE|EXITWITHTIMEOUT|1|2|10"),
+        (10, "5|support|NONE|ENTERQUEUE||0301234567|1"),
+        (12, "NONE|sales|PJSIP/101|PAUSE|lunch"),
+    ];
+    let text: String = log
+        .iter()
+        .map(|(at, rest)| match rest.strip_prefix("NONE|") {
+            Some(rest) => format!("{}|NONE|{rest}\n", second + at),
+            None => format!("{}|{rest}\n", second + at),
+        })
+        .collect();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("queue_log");
+    std::fs::write(&path, text + "1700000013|half a li").unwrap();
+    let rows = vec![
+        row(
+            "QueueStatus",
+            "QueueMember",
+            &[
+                ("Queue", "sales"),
+                ("Name", "PJSIP/101"),
+                ("Location", "PJSIP/101"),
+                ("Status", "1"),
+                ("Paused", "1"),
+                ("PausedReason", "lunch"),
+            ],
+        ),
+        row(
+            "QueueStatus",
+            "QueueMember",
+            &[("Queue", "sales"), ("Name", "PJSIP/106"), ("Location", "PJSIP/106"), ("Status", "1"), ("Paused", "0")],
+        ),
+        row("QueueStatus", "QueueEntry", &[("Queue", "support"), ("Position", "1"), ("Uniqueid", "5"), ("Wait", "10")]),
+        channel("5", "PJSIP/trunk-00000005", "5", "6", "00:00:20", ""),
+    ];
+    let pbx = Pbx::start(Script { rows, clock_us: later(20_000), ..Script::default() });
+    let mut config = config(pbx.port);
+    config.backfill.queue_log = path;
+    let (facts, _) = listen(config, known_after(&before, 900), 250).await;
+    assert_eq!(
+        lines(&facts, "call/1"),
+        [
+            "1000 rona 106 NoAnswer Some(1000)",
+            "3000 dequeued sales answered",
+            "3000 answered 101 sales",
+            "8000 released 101 by Caller",
+            "10000 wrapped_up 2000",
+            "8000 ended Caller normal None",
+        ]
+    );
+    assert_eq!(lines(&facts, "call/5"), ["10000 dequeued sales overflow", "10000 queued support"]);
+    assert_eq!(
+        lines(&facts, "call/9"),
+        [
+            "4000 offered inbound",
+            "4000 queued sales",
+            "4500 alerting 106 sales",
+            "6000 alert_cancelled 106",
+            "6000 dequeued sales abandoned",
+            "6000 ended Caller normal None",
+        ]
+    );
+    assert_eq!(lines(&facts, "agent/101").last().unwrap(), "12000 state_changed NotReady lunch");
+    assert_eq!(lines(&facts, "call/old"), Vec::<String>::new());
+    assert!(facts.iter().all(|f| f.quality.is_some()));
+}
+
+#[tokio::test]
+async fn facts_of_live_events_carry_no_mark_and_two_sessions_agree_on_every_id() {
+    let ids = |facts: &[Fact]| -> Vec<String> {
+        facts.iter().filter(|f| f.quality.is_none()).map(|f| f.id(&"pbx1".into()).to_string()).collect()
+    };
+    let pbx = Pbx::start(Script { story: day().bytes(), ..Script::default() });
+    let (one, _) = listen(config(pbx.port), Known::default(), 500).await;
+    let (two, _) = listen(config(pbx.port), Known::default(), 500).await;
+    assert!(ids(&one).len() > 15);
+    assert_eq!(ids(&one), ids(&two));
+}
