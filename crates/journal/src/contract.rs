@@ -392,7 +392,8 @@ pub trait Journal: Send + Sync + 'static {
     /// Those of `append` and `read`.
     async fn compact(&self, tombstone_ms: i64) -> Result<Swept>;
 
-    /// Reads everything, and names all that is damaged.
+    /// Reads everything, and names all that is damaged. Appends go on meanwhile, but what they leave behind is tidied up only
+    /// afterwards: run it at a quiet hour.
     ///
     /// # Errors
     /// `Storage`, `Closed`: only when nothing could be read; damage is in the report.

@@ -8,7 +8,7 @@
 //! and no table (the only look-up is by offset).
 //!
 //! Two implementations live here: [`memory`] for tests, and [`embedded`] for one host (SQLite on local disk, shared by several
-//! processes). Both pass the same [`conformance`] suite.
+//! processes). Both pass the same [`mod@conformance`] suite.
 //!
 //! - Invariant: an append that was acknowledged survives the kill of every process; on a stream that is
 //!   [durable](Stream::is_durable) it survives a power cut too.

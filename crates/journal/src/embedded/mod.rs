@@ -1,15 +1,21 @@
 //! The journal of one host: SQLite on local disk, shared by several processes.
 //!
 //! Measured against four other stores, it was as fast as needed and the most trusted; and records, positions and state commit in one
-//! transaction. One thread per process writes ([`writer`]); readers have connections of their own ([`reader`]); a watching
-//! thread notices what other processes write ([`board`]).
+//! transaction. One thread per process writes (`writer.rs`); readers have connections of their own (`reader.rs`); a watching
+//! thread notices what other processes write (`watcher.rs`, `board.rs`).
 //!
 //! - Invariant: whoever is answered by `append` has been synced (`synchronous = FULL`), on streams that are durable.
 //! - Invariant: offsets are taken inside the transaction that appends (`BEGIN IMMEDIATE`), so processes cannot collide.
 //! - Invariant: no SQLite call runs on a worker of the async runtime.
 //!
 //! The file must be on a local disk: the write-ahead log needs shared memory and locks that network file systems do not give. It
-//! does not shrink when records are removed; freed pages are used again.
+//! does not shrink when records are removed; freed pages are used again. Do not open it by other means from within a process
+//! that has it open: closing any descriptor of a file drops the process's POSIX locks on it, SQLite's too.
+//!
+//! `examples/append.rs` measures it beside the disk's own sync. On two shared cores (records of 300 bytes, the disk alone
+//! 1,100 to 7,500 syncs a second in the same runs): 670 to 5,200 appends a second for one producer with one record a call, 150,000
+//! with a thousand; 30,000 to 75,000 for 64 producers that share commits; a million records a second read and checked. `views`
+//! took 7,000 to 18,700 single appends a second without syncs of their own, three to ten times as many as a synced stream.
 
 mod audit;
 mod board;

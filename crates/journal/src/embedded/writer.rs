@@ -204,11 +204,12 @@ impl Writer {
     }
 
     fn roll_back(&mut self) {
-        if !self.conn.is_autocommit() {
-            if let Err(error) = self.conn.execute_batch("ROLLBACK") {
-                tracing::error!(%error, "the journal could not roll back; no more appends");
-                self.poisoned = Some(error.to_string());
-            }
+        if self.conn.is_autocommit() {
+            return;
+        }
+        if let Err(error) = self.conn.execute_batch("ROLLBACK") {
+            tracing::error!(%error, "the journal could not roll back; no more appends");
+            self.poisoned = Some(error.to_string());
         }
     }
 }
