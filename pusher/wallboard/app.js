@@ -57,7 +57,7 @@ function paint() {
   if (any('queues', 'intervals', 'totals')) {
     panels.queues(queues, (queue) => rows.filter((row) => row.by === 'queue' && row.id === queue.id && row.tenant === queue.tenant), start, now);
   }
-  if (any('agents')) panels.agents(all('agents'));
+  if (any('agents')) panels.agents(all('agents'), (id) => panels.queueName(queues, id));
   if (any('calls', 'queues')) panels.calls(all('calls'), (call) => link.items('queues').get(call.queue_key), now);
   if (any('intervals', 'totals')) {
     const clock = timeIn(headline?.time_zone, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
@@ -135,6 +135,11 @@ setInterval(() => {
   dirty.add('queues').add('calls');
   draw();
 }, 2000);
+
+new ResizeObserver(() => {
+  dirty.add('intervals');
+  draw();
+}).observe(byId('day'));
 
 label();
 let remembered = null;

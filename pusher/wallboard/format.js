@@ -21,7 +21,8 @@ export const seconds = (ms) => {
   return ms < 100_000 ? `${Math.round(ms / 1000)} s` : clockwise(ms);
 };
 
-export const age = (ms) => (ms < 1000 ? `${Math.max(0, Math.round(ms))} ms` : w('age_long', Math.round(ms / 1000)));
+/** 0.4 s, 12 s, 3 min */
+export const age = (ms) => (ms < 10_000 ? w('age_short', (Math.max(0, ms) / 1000).toFixed(1)) : w('age_long', Math.round(ms / 1000)));
 
 export const moment = (time) => (time ? Date.parse(time) : null);
 

@@ -11,19 +11,22 @@ const CALLS_MAX = 60;
 
 const nameOf = (item) => (language() === 'zh' && item.name_zh) || item.name || item.id;
 
-/** good, watch, alarm or idle: by the longest wait against the threshold, and the last quarter hour against the goal. */
-export function levelOf(item, now) {
-  const { threshold_ms: threshold, target } = item.goal;
-  const waits = item.longest_wait_since ? now - moment(item.longest_wait_since) : 0;
+const RANK = { idle: 0, good: 1, watch: 2, alarm: 3 };
+const worse = (a, b) => (RANK[a] >= RANK[b] ? a : b);
+
+/** How the longest wait stands against the threshold. */
+function waitLevel(item, now) {
+  if (item.waiting === 0 || !item.longest_wait_since) return 'good';
+  const waits = now - moment(item.longest_wait_since);
+  if (waits > 3 * item.goal.threshold_ms) return 'alarm';
+  return waits > item.goal.threshold_ms || item.agents.logged_in - item.agents.not_ready - item.agents.unknown === 0 ? 'watch' : 'good';
+}
+
+/** How the last quarter hour (else the day) stands against the goal. */
+function serviceLevel(item) {
   const window = item.windows['15m'];
   const figures = window && window.offered >= 5 ? window : item.today;
-  const level = figures.service_level;
-  const enough = figures.offered >= 5 && level !== null;
-  if (item.waiting > 0 && (waits > 3 * threshold || (waits > threshold && item.agents.ready === 0 && item.agents.logged_in === 0))) return 'alarm';
-  if (enough && level < target - 0.2) return 'alarm';
-  if (item.waiting > 0 && waits > threshold) return 'watch';
-  if (enough && level < target) return 'watch';
-  return item.waiting === 0 && item.in_service === 0 && item.today.offered === 0 ? 'idle' : 'good';
+  return figures.offered >= 5 ? levelAgainstGoal(figures.service_level, item.goal.target) ?? 'good' : 'good';
 }
 
 const levelAgainstGoal = (level, target) => (level === null ? null : level >= target ? 'good' : level >= target - 0.2 ? 'watch' : 'alarm');
@@ -54,13 +57,12 @@ function staffTile() {
 function legend(list, entries) {
   keyed(list, entries, (entry) => entry.swatch, (entry) => {
     const node = h('li', {}, h('span', { class: `swatch s-${entry.swatch}`, 'aria-hidden': 'true' }));
-    node.label = h('span');
-    node.value = h('b');
-    node.append(node.label, node.value);
+    node.parts = { label: h('span'), value: h('b') };
+    node.append(node.parts.label, node.parts.value);
     return node;
   }, (node, entry) => {
-    text(node.label, entry.label);
-    text(node.value, entry.value ?? '');
+    text(node.parts.label, entry.label);
+    text(node.parts.value, entry.value ?? '');
   });
 }
 
@@ -71,6 +73,12 @@ function setTile(node, label, big, sub, level) {
   if (level) node.dataset.level = level;
   else delete node.dataset.level;
 }
+
+/** The name of a queue's item. */
+export const queueName = (items, id) => {
+  const found = items.find((item) => item.id === id);
+  return found ? nameOf(found) : id;
+};
 
 function longestOf(queues, totals) {
   const moments = queues.map((q) => moment(q.longest_wait_since)).filter((m) => m !== null);
@@ -85,15 +93,16 @@ export function headline(totals, queues, now) {
   if (!totals) return;
   const { today, goal } = totals;
   const longest = longestOf(queues, totals);
-  setTile(tiles.waiting, w('waiting'), count(totals.waiting), '', longest !== null && now - longest > 3 * goal.threshold_ms ? 'alarm' : longest !== null && now - longest > goal.threshold_ms ? 'watch' : null);
-  since(tiles.waiting.parts.sub, totals.waiting > 0 ? longest : null, (ms) => `${w('longest')} ${clockwise(ms)}`);
-  if (totals.waiting === 0) text(tiles.waiting.parts.sub, w('none_waits'));
+  const waits = (ms) => `${w('longest')} ${clockwise(ms)}`;
+  const waitsNow = totals.waiting === 0 ? w('none_waits') : longest === null ? '' : waits(Math.max(0, now - longest));
+  setTile(tiles.waiting, w('waiting'), count(totals.waiting), waitsNow, longest !== null && now - longest > 3 * goal.threshold_ms ? 'alarm' : longest !== null && now - longest > goal.threshold_ms ? 'watch' : null);
+  since(tiles.waiting.parts.sub, totals.waiting > 0 ? longest : null, waits);
   setTile(tiles.level, w('level'), percent(today.service_level), w('goal', percent(goal.target), seconds(goal.threshold_ms)), levelAgainstGoal(today.service_level, goal.target));
   tiles.level.parts.bar.style.width = `${(today.service_level ?? 0) * 100}%`;
   tiles.level.parts.goal.style.left = `${goal.target * 100}%`;
   setTile(tiles.offered, w('offered'), count(today.offered), w('in_ivr', count(totals.in_ivr)));
   setTile(tiles.answered, w('answered'), count(today.answered), w('in_service', count(totals.in_service)));
-  setTile(tiles.abandoned, w('abandoned'), count(today.abandoned), `${w('rate', percent(today.abandonment_rate, 1))} · ${w('short', count(today.short_abandoned))}`);
+  setTile(tiles.abandoned, w('abandoned'), count(today.abandoned), `${percent(today.abandonment_rate, 1)} · ${w('short', count(today.short_abandoned))}`);
   setTile(tiles.asa, w('asa'), seconds(today.asa_ms), w('aht', seconds(today.aht_ms)));
   const { agents } = totals;
   text(tiles.staff.parts.label, w('staff', count(agents.logged_in)));
@@ -140,7 +149,8 @@ function queueCard() {
     parts[`${id}_label`] = h('dt');
     facts.append(h('div', {}, parts[`${id}_label`], parts[id]));
   }
-  const node = h('article', { class: 'queue' }, h('header', {}, parts.name, parts.state), cell('waiting'), cell('longest'), parts.ring, facts, parts.spark);
+  const now = h('div', { class: 'now' }, cell('waiting'), cell('longest'), parts.spark, parts.ring);
+  const node = h('article', { class: 'queue' }, h('header', {}, parts.name, parts.state), now, facts);
   return Object.assign(node, { parts });
 }
 
@@ -177,10 +187,15 @@ function stack(bar, x, width, bottom, most, height) {
 
 function setQueue(node, item, rows, start, now) {
   const p = node.parts;
-  const level = levelOf(item, now);
+  const waits = waitLevel(item, now);
+  const serves = serviceLevel(item);
+  const quiet = item.waiting === 0 && item.in_service === 0 && item.today.offered === 0;
+  const level = quiet ? 'idle' : worse(waits, serves);
   node.dataset.level = level;
+  node.dataset.wait = waits;
+  p.ring.dataset.level = quiet ? 'idle' : levelAgainstGoal(item.today.service_level, item.goal.target) ?? 'good';
   text(p.name, nameOf(item));
-  text(p.state, w(level));
+  text(p.state, w(quiet ? 'idle' : level === 'good' ? 'good' : RANK[serves] > RANK[waits] ? `level_${level}` : `wait_${level}`));
   text(p.waiting_label, w('waiting'));
   text(p.waiting, count(item.waiting), true);
   text(p.longest_label, w('longest'));
@@ -198,17 +213,21 @@ function setQueue(node, item, rows, start, now) {
 
 export function queues(items, rowsOf, start, now) {
   const root = byId('queues');
-  if (items.length === 0) return keyed(root, ['none'], (k) => k, () => h('p', { class: 'empty' }), (node) => text(node, w('no_queues')));
+  if (items.length === 0) return keyed(root, [' none'], (k) => k, () => h('p', { class: 'empty' }), (node) => text(node, w('no_queues')));
+  const columns = items.length <= 4 ? items.length : items.length <= 6 ? 3 : 4;
+  root.style.setProperty('--columns', columns);
+  root.dataset.rows = Math.ceil(items.length / columns);
   keyed(root, items, (item) => item.key, queueCard, (node, item) => setQueue(node, item, rowsOf(item), start, now));
 }
 
 /* ---- agents and callers ---- */
 
-export function agents(items) {
+export function agents(items, queueName) {
   const present = items.filter((item) => item.state !== 'logged_out');
   const order = (item) => STATES.indexOf(item.state);
   present.sort((a, b) => order(a) - order(b) || moment(a.since) - moment(b.since) || (a.key < b.key ? -1 : 1));
   const root = byId('agents');
+  root.dataset.density = present.length <= 16 ? 'roomy' : present.length <= 60 ? 'compact' : 'dense';
   const shown = present.length ? present.slice(0, AGENTS_MAX) : [null];
   if (present.length > AGENTS_MAX) shown.push({ key: ' more', rest: present.length - AGENTS_MAX });
   keyed(root, shown, (item) => item?.key ?? ' none', (item) => (item && !item.rest ? agentChip() : h('li', { class: 'empty' })), (node, item) => {
@@ -218,7 +237,7 @@ export function agents(items) {
     node.dataset.state = item.state;
     text(p.glyph, GLYPHS[item.state] ?? '?');
     text(p.name, nameOf(item));
-    text(p.why, [w(item.state), item.reason ?? item.queue].filter(Boolean).join(' · '));
+    text(p.why, [w(item.state), item.reason ?? (item.queue && queueName(item.queue))].filter(Boolean).join(' · '));
     since(p.since, moment(item.since), clockwise);
     if (!item.since) text(p.since, NONE);
   });
@@ -263,12 +282,12 @@ export function day(rows, goal, start, now, clock) {
   const busy = [...bySlot].filter(([, row]) => row.offered > 0).map(([slot]) => slot);
   const last = Math.max(Math.floor((now - start) / 1_800_000), 0, ...busy);
   const first = Math.max(0, Math.min(last - 19, ...busy));
-  const width = 620;
-  const [left, right, top, bottom] = [34, 40, 12, 230];
+  const root = byId('day');
+  const [width, height] = [Math.max(320, root.clientWidth), Math.max(120, root.clientHeight)];
+  const [left, right, top, bottom] = [38, 44, 10, height - 24];
   const step = (width - left - right) / (last - first + 1);
   const most = Math.max(4, ...rows.map((row) => row.offered));
-  const root = byId('day');
-  const mark = JSON.stringify([first, last, goal, rows.map((row) => [row.offered, row.answered, row.abandoned, row.service_level])]);
+  const mark = JSON.stringify([width, height, first, last, goal, rows.map((row) => [row.offered, row.answered, row.abandoned, row.service_level])]);
   if (root.mark === mark) return;
   root.mark = mark;
   const parts = [];
@@ -278,15 +297,16 @@ export function day(rows, goal, start, now, clock) {
   }
   if (goal !== null) parts.push(s('line', { class: 'goal', x1: left, x2: width - right, y1: bottom - goal * (bottom - top), y2: bottom - goal * (bottom - top) }));
   const line = [];
+  const labelled = [2, 4, 8].find((n) => n * step > 52) ?? 12;
   for (let slot = first; slot <= last; slot += 1) {
     const x = left + (slot - first) * step;
     const row = bySlot.get(slot);
     parts.push(...stack(row, x + step * 0.14, step * 0.72, bottom, most, bottom - top));
     if (row && row.service_level !== null && row.offered > 0) line.push(`${line.length ? 'L' : 'M'}${(x + step / 2).toFixed(1)} ${(bottom - row.service_level * (bottom - top)).toFixed(1)}`);
-    if (slot % 4 === 0) parts.push(s('text', { x: x + 2, y: bottom + 18 }, clock(start + slot * 1_800_000)));
+    if (slot % labelled === 0) parts.push(s('text', { x: x + 2, y: bottom + 18 }, clock(start + slot * 1_800_000)));
   }
   if (line.length) parts.push(s('path', { class: 'level', d: line.join('') }));
-  root.replaceChildren(s('svg', { class: 'day', viewBox: `0 0 ${width} ${bottom + 26}`, role: 'img', 'aria-label': w('day') }, ...parts));
+  root.replaceChildren(s('svg', { class: 'day', viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': w('day') }, ...parts));
   table(rows, clock);
 }
 
