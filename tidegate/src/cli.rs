@@ -11,7 +11,7 @@ use crate::{import, quarantine, rebuild, report, token, up};
 /// A call-traffic middle platform: collects what phone systems say, keeps one stream of events, folds it into figures.
 #[derive(Debug, Parser)]
 #[command(name = "tidegate", version, about, max_term_width = 100)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -36,64 +36,64 @@ enum Command {
 
 /// Where the data is.
 #[derive(Debug, Clone, Args)]
-pub struct Data {
+pub(crate) struct Data {
     /// The data directory: journal.db and store.db.
     #[arg(long, value_name = "DIR", default_value = "data")]
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
 }
 
 /// `tidegate up`.
 #[derive(Debug, Args)]
-pub struct Up {
+pub(crate) struct Up {
     #[command(flatten)]
-    pub data: Data,
+    pub(crate) data: Data,
     /// The TOML configuration.
     #[arg(long, short, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// Set one key, after file and environment: --set pusher.listen.address=127.0.0.1:7500
     #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
+    pub(crate) set: Vec<String>,
     /// Watch a real Asterisk by its manager interface (AMI) instead of the simulator.
     #[arg(long, value_name = "HOST:PORT")]
-    pub asterisk: Option<String>,
+    pub(crate) asterisk: Option<String>,
     /// The AMI user.
     #[arg(long, value_name = "NAME", default_value = "tidegate", requires = "asterisk")]
-    pub asterisk_user: String,
+    pub(crate) asterisk_user: String,
     /// The AMI secret, by reference: env:NAME or file:PATH.
     #[arg(long, value_name = "REF", default_value = "env:TIDEGATE_ASTERISK_SECRET", requires = "asterisk")]
-    pub asterisk_secret: String,
+    pub(crate) asterisk_secret: String,
     /// The name of that PBX in every event.
     #[arg(long, value_name = "NAME", default_value = "pbx1", requires = "asterisk")]
-    pub asterisk_name: String,
+    pub(crate) asterisk_name: String,
     /// Check the configuration, tell every problem, start nothing.
     #[arg(long)]
-    pub check: bool,
+    pub(crate) check: bool,
     /// Print the effective configuration with the origin of each value.
     #[arg(long)]
-    pub print_config: bool,
+    pub(crate) print_config: bool,
 }
 
 /// `tidegate import`.
 #[derive(Debug, Args)]
-pub struct Import {
+pub(crate) struct Import {
     /// What the files are.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// What the table's columns mean, which source and tenant the calls belong to (see deploy/config).
     #[arg(long, short, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
-    pub data: Data,
+    pub(crate) data: Data,
     /// How fast: `max`, `real`, or so many times real time: `60x`.
     #[arg(long, value_name = "SPEED", default_value = "max")]
-    pub speed: String,
+    pub(crate) speed: String,
     /// The files; `.gz` is unpacked.
     #[arg(required = true, value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
+    pub(crate) paths: Vec<PathBuf>,
 }
 
 /// A recording that can be imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A table of calls, one row a call.
     CallsCsv,
     /// Asterisk's queue_log.
@@ -104,13 +104,13 @@ pub enum Kind {
 
 /// `tidegate report`.
 #[derive(Debug, Args)]
-pub struct Report {
+pub(crate) struct Report {
     #[command(subcommand)]
-    pub what: What,
+    pub(crate) what: What,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum What {
+pub(crate) enum What {
     /// One row per interval and queue (or agent, team, …).
     Intervals(Intervals),
     /// One row per agent.
@@ -121,77 +121,77 @@ pub enum What {
 
 /// What every report asks.
 #[derive(Debug, Clone, Args)]
-pub struct Range {
+pub(crate) struct Range {
     #[command(flatten)]
-    pub data: Data,
+    pub(crate) data: Data,
     /// From here on: 2026-11-21, 2026-11-21T08:00 (in the tenant's zone) or RFC 3339.
     #[arg(long, value_name = "TIME")]
-    pub from: String,
+    pub(crate) from: String,
     /// Up to here, exclusive.
     #[arg(long, value_name = "TIME")]
-    pub to: String,
+    pub(crate) to: String,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Csv)]
-    pub format: Format,
+    pub(crate) format: Format,
     /// The tenant, where the data has more than one.
     #[arg(long, value_name = "ID")]
-    pub tenant: Option<String>,
+    pub(crate) tenant: Option<String>,
     /// Another time zone than the tenant's (IANA name).
     #[arg(long, value_name = "ZONE")]
-    pub zone: Option<String>,
+    pub(crate) zone: Option<String>,
     /// Only these (repeat or separate by commas): queues, agents, …
     #[arg(long, value_name = "ID", value_delimiter = ',')]
-    pub id: Vec<String>,
+    pub(crate) id: Vec<String>,
 }
 
 #[derive(Debug, Args)]
-pub struct Intervals {
+pub(crate) struct Intervals {
     #[command(flatten)]
-    pub range: Range,
+    pub(crate) range: Range,
     /// 1m, 5m, 15m, 30m, 1h, 1d, or all for one row.
     #[arg(long, value_name = "INTERVAL", default_value = "30m")]
-    pub interval: String,
+    pub(crate) interval: String,
     /// queue, agent, device, team, source, trunk, ivr or tenant.
     #[arg(long, value_name = "WHAT", default_value = "queue")]
-    pub by: String,
+    pub(crate) by: String,
     /// The service-level policy (tidegate's dictionary lists them).
     #[arg(long, value_name = "ID", default_value = "of_offered")]
-    pub policy: String,
+    pub(crate) policy: String,
     /// The service-level threshold, such as 20s. Not given: each queue's own.
     #[arg(long, value_name = "DURATION")]
-    pub threshold: Option<String>,
+    pub(crate) threshold: Option<String>,
     /// Put every outcome into the interval of the offer.
     #[arg(long)]
-    pub cohort: bool,
+    pub(crate) cohort: bool,
     /// Print empty intervals too.
     #[arg(long)]
-    pub fill: bool,
+    pub(crate) fill: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct Agents {
+pub(crate) struct Agents {
     #[command(flatten)]
-    pub range: Range,
+    pub(crate) range: Range,
     /// 15m, 30m, 1h, 1d, or all for one row per agent.
     #[arg(long, value_name = "INTERVAL", default_value = "all")]
-    pub interval: String,
+    pub(crate) interval: String,
 }
 
 #[derive(Debug, Args)]
-pub struct Calls {
+pub(crate) struct Calls {
     #[command(flatten)]
-    pub range: Range,
+    pub(crate) range: Range,
     /// Only calls of this queue.
     #[arg(long, value_name = "ID")]
-    pub queue: Option<String>,
+    pub(crate) queue: Option<String>,
     /// Only calls of this agent.
     #[arg(long, value_name = "ID")]
-    pub agent: Option<String>,
+    pub(crate) agent: Option<String>,
 }
 
 /// How a report is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// Comma-separated, with a header line.
     Csv,
     /// One JSON document.
@@ -202,23 +202,23 @@ pub enum Format {
 
 /// `tidegate rebuild`.
 #[derive(Debug, Args)]
-pub struct Rebuild {
+pub(crate) struct Rebuild {
     #[command(flatten)]
-    pub data: Data,
+    pub(crate) data: Data,
     /// Only compare; keep the old store whatever comes out.
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
 }
 
 /// `tidegate quarantine`.
 #[derive(Debug, Args)]
-pub struct Quarantine {
+pub(crate) struct Quarantine {
     #[command(subcommand)]
-    pub what: Aside,
+    pub(crate) what: Aside,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Aside {
+pub(crate) enum Aside {
     /// List what was set aside, oldest first.
     List(Data),
     /// Send records through the receiver again; without ids, all.
@@ -242,13 +242,13 @@ pub enum Aside {
 
 /// `tidegate token`.
 #[derive(Debug, Args)]
-pub struct Token {
+pub(crate) struct Token {
     #[command(subcommand)]
-    pub what: Make,
+    pub(crate) what: Make,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Make {
+pub(crate) enum Make {
     /// Make a new token.
     New {
         /// Whose it is.

@@ -4,9 +4,9 @@
 //!
 //! - **Invariant:** a command that reads or imports works on the data directory alone, without a server running.
 //!
-//! Start at [`cli`] (what can be typed), then `up`.
+//! Start at `cli.rs` (what can be typed), then `up.rs`.
 
-pub mod cli;
+mod cli;
 mod data;
 mod import;
 mod progress;

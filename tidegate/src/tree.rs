@@ -57,6 +57,11 @@ impl Tree {
         !self.layers.section::<collector::Config>("collector").config.sources.is_empty()
     }
 
+    /// The simulator's configuration, as far as it makes sense.
+    pub(crate) fn simulator(&self) -> simulator::Config {
+        self.layers.section::<simulator::Config>("simulator").config
+    }
+
     /// Where the wallboard is served.
     pub(crate) fn pusher_address(&self) -> String {
         self.layers.section::<pusher::config::Config>("pusher").config.listen.address.to_string()

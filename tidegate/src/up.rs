@@ -13,19 +13,15 @@ use crate::cli::Up;
 use crate::data;
 use crate::tree::Tree;
 
-/// What the default of `up` says when nothing else is said: the simulator, watched through the real Asterisk adapter.
-const SIMULATED: [&str; 6] = [
-    "collector.sources.sim.kind=asterisk",
-    "collector.sources.sim.config.host=127.0.0.1",
-    "collector.sources.sim.config.port=7411",
-    "collector.sources.sim.config.username=tidegate",
-    "collector.sources.sim.config.secret=plain:tidegate",
-    "collector.sources.sim.config.inbound_contexts=[\"inbound\"]",
-];
-
 pub(crate) async fn run(args: Up) -> Result<()> {
-    let simulated = args.asterisk.is_none() && !names_sources(&args);
-    let mut tree = Tree::read(args.config.clone(), settings(&args, simulated)?, args.set.clone());
+    // What the operator says alone, to see what is missing.
+    let said = Tree::read(args.config.clone(), Vec::new(), args.set.clone());
+    let simulated = args.asterisk.is_none() && !said.has_sources();
+    let mut base = settings(&args)?;
+    if simulated {
+        base.extend(watch_simulator(&said.simulator()));
+    }
+    let mut tree = Tree::read(args.config.clone(), base, args.set.clone());
     let collector = tree.plan::<Collector>();
     let receiver = tree.plan::<Receiver>();
     let aggregator = tree.plan::<Aggregator>();
@@ -67,7 +63,7 @@ pub(crate) async fn run(args: Up) -> Result<()> {
 }
 
 /// Flags as settings; file, environment and --set come later and win.
-fn settings(args: &Up, simulated: bool) -> Result<Vec<String>> {
+fn settings(args: &Up) -> Result<Vec<String>> {
     let dir = args.data.data.display();
     let mut set = vec![format!("journal.path={dir}/journal.db"), format!("store.path={dir}/store.db")];
     if let Some(address) = &args.asterisk {
@@ -82,15 +78,23 @@ fn settings(args: &Up, simulated: bool) -> Result<Vec<String>> {
         set.push(format!("{source}.config.username={}", args.asterisk_user));
         set.push(format!("{source}.config.secret={}", args.asterisk_secret));
     }
-    if simulated {
-        set.extend(SIMULATED.map(str::to_owned));
-    }
     Ok(set)
 }
 
-/// Whether a file, the environment or a flag names a source: then there is no need of a simulated one.
-fn names_sources(args: &Up) -> bool {
-    Tree::read(args.config.clone(), Vec::new(), args.set.clone()).has_sources()
+/// No source is named: the simulator plays, watched through the real Asterisk adapter.
+fn watch_simulator(simulator: &simulator::Config) -> Vec<String> {
+    let ami = simulator.ami.address;
+    let mut set = vec![
+        "collector.sources.sim.kind=asterisk".to_owned(),
+        format!("collector.sources.sim.config.host={}", ami.ip()),
+        format!("collector.sources.sim.config.port={}", ami.port()),
+    ];
+    if let Some(user) = simulator.ami.users.first() {
+        set.push(format!("collector.sources.sim.config.username={}", user.name));
+        let secret = user.secret.read().unwrap_or_default();
+        set.push(format!("collector.sources.sim.config.secret=plain:{secret}"));
+    }
+    set
 }
 
 fn announce(tree: &Tree, simulated: bool) {
@@ -99,7 +103,8 @@ fn announce(tree: &Tree, simulated: bool) {
     println!("  Wallboard   http://{address}/");
     println!("  API         http://{address}/v1/openapi.json");
     if simulated {
-        println!("  Simulator   http://127.0.0.1:7410/v1/state   (no source is configured: a simulated call centre plays)");
+        let control = tree.simulator().control.listen.address;
+        println!("  Simulator   http://{control}/v1/state   (no source is configured: a simulated call centre plays)");
     }
     println!("  Health      http://{}/readyz", tree.process.ops.address);
     println!("  Stop        Ctrl-C");
