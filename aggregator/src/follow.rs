@@ -347,12 +347,8 @@ impl Membership<'_> {
     }
 
     async fn revoked(&mut self, partitions: &[Partition]) -> Result<()> {
-        match self.settle().await {
-            Ok(()) => {}
-            // They are another's already: so be it, if it is only about those.
-            Err(error) if error.is_fenced() => return Err(error),
-            Err(error) => return Err(error),
-        }
+        // When they are another's already, this ends the membership: what was not written is folded again, by whoever holds it.
+        self.settle().await?;
         for partition in partitions {
             if let Some(shard) = self.shards.remove(partition) {
                 tracing::info!(part = %shard.part(), next = shard.next, blocks = shard.blocks(), "partition handed over");

@@ -17,7 +17,11 @@ use crate::rules::Rules;
 use crate::telemetry::Telemetry;
 use crate::{Result, states};
 
-/// Events folded between two looks at other tasks: well under a millisecond.
+/// Events folded between two looks at other tasks while others live on the same threads: about a millisecond.
+const LIVE_CHUNK: usize = 256;
+/// The same when nobody waits. A call whose events come in one chunk is counted once and not taken back and counted again.
+const BULK_CHUNK: usize = 2_048;
+/// Records encoded or loaded between two looks at other tasks.
 const CHUNK: usize = 256;
 /// Calls whose ids are remembered to spare look-ups. Beyond, every unknown call is looked up.
 const KNOWN_MAX: usize = 2_000_000;
@@ -34,6 +38,8 @@ pub(crate) struct Shard {
     pub(crate) unsaved: u64,
     /// Whether live views and changed rows are kept to be told.
     tells: bool,
+    /// Events folded at once.
+    chunk: usize,
     fold: PartitionFold,
     ledger: Ledger,
     rules: Rules,
@@ -99,6 +105,7 @@ impl Shard {
             as_of,
             unsaved: 0,
             tells,
+            chunk: if tells { LIVE_CHUNK } else { BULK_CHUNK },
             fold,
             ledger: Ledger::new(resumed.newest_hour),
             rules,
@@ -118,7 +125,7 @@ impl Shard {
 
     /// Folds a batch. What was folded before (the offsets below [`Self::next`]) is skipped.
     pub(crate) async fn ingest(&mut self, store: &dyn Reports, batch: &Batch, telemetry: &Telemetry) -> Result<()> {
-        for records in batch.records.chunks(CHUNK) {
+        for records in batch.records.chunks(self.chunk) {
             let mut events = Vec::with_capacity(records.len());
             for record in records.iter().filter(|record| record.offset >= self.next) {
                 match Envelope::parse(&record.value) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aggregator::{CatchUp, Config, catch_up_to_end};
 use common::{MORNING, Running, assert_same, caught_up, context, history, memory, publish, reference, sqlite, until};
 use journal::embedded::{Embedded, Options};
-use journal::{Entry, Journal, Stream, Topology};
+use journal::{Entry, Journal, Retention, Stream, Topology};
 use service::{Clock, Millis};
 use store::Reports;
 
@@ -163,4 +163,24 @@ async fn a_store_of_another_journal_or_of_other_rules_is_refused() {
     other.rules.settings.grains.traffic_ms = 300_000;
     let refused = catch_up_to_end(&one, &store, &other, &context("test")).await.unwrap_err();
     assert!(matches!(refused, aggregator::Error::Rules { .. }), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_journal_no_longer_keeps_is_stepped_over_and_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, store) = (memory(1), sqlite(dir.path(), "store.db").await);
+    let events = history(100, MORNING, 8);
+    publish(&journal, &events[..200]).await;
+    catch_up_to_end(&journal, &store, &CatchUp::new("test"), &context("test")).await.unwrap();
+    publish(&journal, &events[200..]).await;
+    let keep = Retention { max_records: Some(150), ..Retention::of(Stream::EventsCall) };
+    journal.retain(&[keep]).await.unwrap();
+    let running = Running::start("aggregator-1", &journal, &store, config());
+    until("all that is left is folded", async || caught_up(&journal, &store).await).await;
+    let report = running.context.health.report();
+    assert!(report.checks["history"].why.contains("no longer kept"), "{report:?}");
+    running.stop().await;
+    let fresh = sqlite(dir.path(), "fresh.db").await;
+    let caught = catch_up_to_end(&journal, &fresh, &CatchUp::new("test"), &context("test")).await.unwrap();
+    assert_eq!(caught.truncated.len(), 1, "{:?}", caught.truncated);
 }

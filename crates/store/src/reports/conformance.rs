@@ -129,7 +129,7 @@ async fn a_checkpoint_is_what_is_resumed<R: Reports>(store: &R) {
     assert_eq!((taken[0].next, taken[1].next), (Some(12), None));
     assert!(taken[0].held.fence > held.fence);
     let resumed = store.resume(&part(0)).await.unwrap();
-    assert_eq!(resumed.open_calls, [open.clone()]);
+    assert_eq!(resumed.open_calls, std::slice::from_ref(&open));
     assert_eq!(resumed.states, [state("101", Some(b"talking"))]);
     assert_eq!(resumed.newest_hour, Some(Time(NOON)));
     assert_eq!(store.span().await.unwrap(), Some((Time(NOON), Time(NOON + BLOCK_MS))));
@@ -140,7 +140,7 @@ async fn a_checkpoint_is_what_is_resumed<R: Reports>(store: &R) {
     assert_eq!(store.calls_by_id(&ids).await.unwrap().len(), 2);
     assert_eq!(store.call(&ids[0]).await.unwrap().as_ref(), Some(&over));
     assert_eq!(store.call(&ids[2]).await.unwrap(), None);
-    assert_eq!(store.open_calls().await.unwrap(), [open.clone()]);
+    assert_eq!(store.open_calls().await.unwrap(), std::slice::from_ref(&open));
     assert_eq!(store.states(Kind::Agent).await.unwrap().len(), 1);
     assert!(store.states(Kind::Source).await.unwrap().is_empty());
     let found = store.blocks_by_key(&part(0), &[key("sales", NOON), key("sales", 0)]).await.unwrap();
