@@ -13,6 +13,7 @@ mod progress;
 mod quarantine;
 mod rebuild;
 mod report;
+mod simulated;
 mod token;
 mod tree;
 mod up;

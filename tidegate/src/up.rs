@@ -11,6 +11,7 @@ use simulator::Simulator;
 
 use crate::cli::Up;
 use crate::data;
+use crate::simulated;
 use crate::tree::Tree;
 
 pub(crate) async fn run(args: Up) -> Result<()> {
@@ -19,7 +20,7 @@ pub(crate) async fn run(args: Up) -> Result<()> {
     let simulated = args.asterisk.is_none() && !said.has_sources();
     let mut base = settings(&args)?;
     if simulated {
-        base.extend(watch_simulator(&said.simulator()));
+        base.extend(simulated::settings(&said.simulator()));
     }
     let mut tree = Tree::read(args.config.clone(), base, args.set.clone());
     let collector = tree.plan::<Collector>();
@@ -79,22 +80,6 @@ fn settings(args: &Up) -> Result<Vec<String>> {
         set.push(format!("{source}.config.secret={}", args.asterisk_secret));
     }
     Ok(set)
-}
-
-/// No source is named: the simulator plays, watched through the real Asterisk adapter.
-fn watch_simulator(simulator: &simulator::Config) -> Vec<String> {
-    let ami = simulator.ami.address;
-    let mut set = vec![
-        "collector.sources.sim.kind=asterisk".to_owned(),
-        format!("collector.sources.sim.config.host={}", ami.ip()),
-        format!("collector.sources.sim.config.port={}", ami.port()),
-    ];
-    if let Some(user) = simulator.ami.users.first() {
-        set.push(format!("collector.sources.sim.config.username={}", user.name));
-        let secret = user.secret.read().unwrap_or_default();
-        set.push(format!("collector.sources.sim.config.secret=plain:{secret}"));
-    }
-    set
 }
 
 fn announce(tree: &Tree, simulated: bool) {
