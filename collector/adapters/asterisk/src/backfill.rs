@@ -14,26 +14,38 @@ use crate::frame::Frame;
 use crate::state::{Alert, Call, Left};
 use crate::translate::Translator;
 
-/// The lines of the log from `from` on, at most the last `bytes_max` of the file; and how many made no sense.
+/// The lines of the log from `from` on, at most `bytes_max` from the file's end; and how many made no sense. When the file
+/// begins later than that, it was rotated: the end of `PATH.1` is read before it.
 pub async fn read(path: &Path, bytes_max: u64, from: Time) -> std::io::Result<(Vec<QueueLogLine>, usize)> {
+    let floor = Time(from.ms().div_euclid(1000) * 1000);
+    let (mut lines, mut bad) = tail(path, bytes_max).await?;
+    if lines.first().is_none_or(|first| first.at >= floor) {
+        let mut before = path.as_os_str().to_owned();
+        before.push(".1");
+        if let Ok((mut earlier, worse)) = tail(Path::new(&before), bytes_max).await {
+            earlier.append(&mut lines);
+            lines = earlier;
+            bad += worse;
+        }
+    }
+    lines.retain(|line| line.at >= floor);
+    Ok((lines, bad))
+}
+
+/// The lines in the last `bytes_max` of a file.
+async fn tail(path: &Path, bytes_max: u64) -> std::io::Result<(Vec<QueueLogLine>, usize)> {
     let mut file = tokio::fs::File::open(path).await?;
-    let length = file.metadata().await?.len();
-    let skipped = length.saturating_sub(bytes_max);
+    let skipped = file.metadata().await?.len().saturating_sub(bytes_max);
     file.seek(std::io::SeekFrom::Start(skipped)).await?;
     let mut bytes = Vec::new();
     file.take(bytes_max).read_to_end(&mut bytes).await?;
     let text = String::from_utf8_lossy(&bytes);
     let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)]; // the last line may still be being written
-    let mut lines = whole.lines();
-    if skipped > 0 {
-        lines.next();
-    }
-    let floor = Time(from.ms().div_euclid(1000) * 1000);
+    let lines = whole.lines().skip(usize::from(skipped > 0)).filter(|line| !line.is_empty());
     let (mut known, mut bad) = (Vec::new(), 0);
-    for line in lines.filter(|line| !line.is_empty()) {
+    for line in lines {
         match QueueLogLine::parse(line) {
-            Ok(line) if line.at >= floor => known.push(line),
-            Ok(_) => {}
+            Ok(line) => known.push(line),
             Err(_) => bad += 1,
         }
     }
@@ -250,4 +262,24 @@ fn begins(verb: &Verb) -> bool {
 fn talk_of(call: &Call, agent: &str, queue: &str) -> Option<String> {
     let mine = |talk: &&crate::state::Talk| talk.agent == agent && talk.queue.as_deref() == Some(queue);
     call.talks.iter().find(|(_, talk)| mine(talk)).map(|(uid, _)| uid.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_log_that_was_rotated_in_the_gap_is_read_across_and_a_half_line_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("queue_log");
+        std::fs::write(dir.path().join("queue_log.1"), "90|a|q|NONE|ENTERQUEUE|||1\n101|b|q|NONE|ENTERQUEUE|||1\n")
+            .unwrap();
+        std::fs::write(&path, "110|c|q|NONE|ENTERQUEUE|||1\nnonsense\n111|d|q|NONE|ENTERQ").unwrap();
+        let (lines, bad) = read(&path, 1 << 20, Time(100_500)).await.unwrap();
+        let calls: Vec<_> = lines.iter().filter_map(|line| line.call.as_deref()).collect();
+        assert_eq!((calls, bad), (vec!["b", "c"], 1));
+        let (lines, _) = read(&path, 40, Time(100_500)).await.unwrap();
+        assert!(lines.len() < 2, "the bound holds: {lines:?}");
+        assert!(read(&dir.path().join("absent"), 40, Time(0)).await.is_err());
+    }
 }

@@ -109,6 +109,8 @@ pub struct Words {
     pub ivr_choice: String,
     /// Digits typed in an IVR, with headers `Menu`, `Name`, `Value`.
     pub ivr_input: String,
+    /// Keep what was typed as business data of the call. Off: a PIN or a card number is nobody's business.
+    pub ivr_input_values: bool,
     /// The end of `Queue()`, with headers `Queue` and `QueueStatus` (${QUEUESTATUS}).
     pub queue_left: String,
     /// A survey's result, with headers `Score` and `ScoreMax`.
@@ -174,6 +176,7 @@ impl Default for Words {
         Words {
             ivr_choice: "IvrChoice".into(),
             ivr_input: "IvrInput".into(),
+            ivr_input_values: false,
             queue_left: "QueueLeft".into(),
             survey: "Survey".into(),
             data: Vec::new(),

@@ -127,11 +127,6 @@ impl Reader {
         self.keep(rest);
     }
 
-    /// The next item found; `None` until more bytes come.
-    pub fn next(&mut self) -> Option<Item> {
-        self.found.pop_front()
-    }
-
     /// How many items are waiting to be taken.
     pub fn waiting(&self) -> usize {
         self.found.len()
@@ -220,6 +215,15 @@ impl Reader {
         self.fault = None;
         self.frame.clear();
         self.sample.clear();
+    }
+}
+
+/// The items found so far; `None` until more bytes come, so it is not fused.
+impl Iterator for Reader {
+    type Item = Item;
+
+    fn next(&mut self) -> Option<Item> {
+        self.found.pop_front()
     }
 }
 

@@ -218,6 +218,7 @@ impl Live {
             _ => self.clock.now_ms() * 1000,
         };
         self.translator.advance(now_us);
+        self.translator.trunk_usage(&self.source, now_us);
         if self.gone.as_ref().is_some_and(|(barrier, _)| *barrier == id)
             && let Some((_, gone)) = self.gone.take()
         {
@@ -301,18 +302,21 @@ impl Live {
         self.tick()
     }
 
-    fn batch(&mut self) -> Option<Batch> {
+    fn batch(&mut self, max: usize) -> Option<Batch> {
         let malformed = self.translator.take_malformed();
         if self.translator.ready() == 0 && malformed.is_empty() && !self.alive {
             return None;
         }
         self.alive = false;
+        let facts = self.translator.take_some(max);
+        // The state is that of the last fact: it goes with it, and so does how far we have seen.
+        let whole = self.translator.ready() == 0;
         let now = self.translator.now();
         Some(Batch {
-            facts: self.translator.take_facts(),
-            state: self.translator.changes(),
+            facts,
+            state: if whole { self.translator.changes() } else { Vec::new() },
             raw: std::mem::take(&mut self.raw),
-            seen_until: (now.ms() > 0).then_some(now),
+            seen_until: (whole && now.ms() > 0).then_some(now),
             malformed,
             round_trip_ms: self.round_trip_ms.take(),
             ..Batch::default()
@@ -324,7 +328,7 @@ impl Live {
 impl Session for Live {
     async fn next(&mut self, max: usize) -> Result<Batch, Fault> {
         loop {
-            if let Some(batch) = self.batch() {
+            if let Some(batch) = self.batch(max.max(1)) {
                 return Ok(batch);
             }
             if let Some(fault) = self.over.take() {

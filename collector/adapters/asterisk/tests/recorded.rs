@@ -8,7 +8,7 @@ use std::io::Read;
 
 use adapter_queue_log::line::{QueueLogLine, Verb};
 use model::event::Event;
-use model::event::call::{Direction, QueueExit, RonaReason, TransferKind};
+use model::event::call::{Direction, Party, QueueExit, RonaReason, TransferKind};
 use model::{Fact, SourceId};
 use support::{facts, kind, shared};
 
@@ -210,4 +210,91 @@ fn every_agent_is_ready_or_gone_at_the_end_and_talks_as_long_as_the_log_says() {
         let ours = talk_ms.get(&agent).copied().unwrap_or(0);
         assert!((ours - ms).abs() <= calls * 1000, "{agent}: {ours} ms, the log says {ms} ms in {calls} calls");
     }
+}
+
+/// One row of the PBX's channel event log: event, seconds, caller, channel, uniqueid, linkedid, extra.
+struct Cel {
+    event: String,
+    at_ms: i64,
+    caller: String,
+    exten: String,
+    uid: String,
+    linked: String,
+    extra: String,
+}
+
+fn cel() -> Vec<Cel> {
+    let path = shared().join("asterisk/sample/cel.csv.gz");
+    let rows = flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap());
+    let mut rows = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(rows);
+    rows.records()
+        .map(|row| {
+            let row = row.unwrap();
+            let (s, us) = row[1].split_once('.').unwrap();
+            Cel {
+                event: row[0].to_owned(),
+                at_ms: s.parse::<i64>().unwrap() * 1000 + us.parse::<i64>().unwrap() / 1000,
+                caller: row[3].to_owned(),
+                exten: row[6].to_owned(),
+                uid: row[12].to_owned(),
+                linked: row[13].to_owned(),
+                extra: row[17].to_owned(),
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn calls_begin_and_end_when_the_channel_event_log_says_and_by_whom() {
+    let facts = facts(&capture(), 4096);
+    let of = |id: &str, ty: &str| facts.iter().find(|f| f.subject.id() == id && kind(f) == ty).unwrap();
+    let cel = cel();
+    let mut by = BTreeMap::new();
+    for end in cel.iter().filter(|row| row.event == "LINKEDID_END") {
+        let begin = cel.iter().find(|row| row.event == "CHAN_START" && row.uid == end.linked).unwrap();
+        let (offered, ended) = (of(&end.linked, "call.offered"), of(&end.linked, "call.ended"));
+        assert!((offered.occurred_at.ms() - begin.at_ms).abs() <= 5, "{}", end.linked);
+        let Event::CallOffered(offer) = &offered.event else { unreachable!() };
+        let Event::CallEnded(over) = &ended.event else { unreachable!() };
+        if offer.direction != Direction::Inbound {
+            continue;
+        }
+        assert!((ended.occurred_at.ms() - end.at_ms).abs() <= 10, "{}", end.linked);
+        assert_eq!(offer.ani.as_ref().unwrap().digits.as_deref(), Some(begin.caller.as_str()));
+        assert_eq!(offer.dnis.as_ref().unwrap().digits.as_deref(), Some(begin.exten.as_str()));
+        let hangup = cel.iter().find(|row| row.event == "HANGUP" && row.uid == end.linked).unwrap();
+        let source = hangup.extra.split(r#""hangupsource":""#).nth(1).unwrap().split('"').next().unwrap();
+        *by.entry((over.by, source.split('-').next().unwrap().to_owned())).or_insert(0) += 1;
+        let cause: u16 =
+            hangup.extra.split(r#""hangupcause":"#).nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
+        assert_eq!(over.q850.unwrap_or(0), cause, "{}", end.linked);
+    }
+    // Who hung up: the trunk's end is the caller's; a phone's is an agent's; nobody's is the dialplan's.
+    for ((by, source), calls) in &by {
+        println!("{by:?} {source:20} {calls}");
+    }
+    assert_eq!(by.values().sum::<usize>(), 60);
+    for (party, source) in by.keys() {
+        let want = match source.as_str() {
+            source if source.contains("trunk") => Party::Caller,
+            source if source.starts_with("dialplan") => Party::System,
+            _ => Party::Agent,
+        };
+        assert!(source.is_empty() || *party == want, "{party:?} but the hang-up came from {source}");
+    }
+}
+
+#[test]
+fn no_agent_is_in_a_state_for_no_time_between_ringing_and_talking() {
+    let mut last: BTreeMap<String, (i64, model::event::agent::State)> = BTreeMap::new();
+    for fact in facts(&capture(), 4096) {
+        if let Event::AgentStateChanged(e) = &fact.event {
+            let (id, at) = (fact.subject.id().to_owned(), fact.occurred_at.ms());
+            if let Some((since, state)) = last.insert(id.clone(), (at, e.state)) {
+                let ready = state == model::event::agent::State::Ready;
+                assert!(!(ready && since == at && e.state == model::event::agent::State::Talking), "{id} at {at}");
+            }
+        }
+    }
+    assert_eq!(last.len(), 7);
 }

@@ -40,7 +40,7 @@ proptest! {
         reader.push(&noise);
         reader.push(b"\r\n\r\n\r\nEvent: Sane\r\n\r\n");
         let mut last = None;
-        while let Some(item) = reader.next() {
+        for item in reader {
             last = Some(item);
         }
         prop_assert!(matches!(last, Some(Item::Frame(frame)) if frame.event() == Some("Sane")));

@@ -1,7 +1,10 @@
 //! Channels come and go; together, by their Linkedid, they are calls.
 
+use std::collections::BTreeMap;
+
 use model::event::call::{self, Direction, Party};
-use model::{Number, Quality, Subject, Time};
+use model::event::source::TrunkUsage;
+use model::{Number, Quality, SourceId, Subject, Time};
 
 use super::Translator;
 use crate::frame::Frame;
@@ -80,6 +83,22 @@ impl Translator {
         }
     }
 
+    /// Says how many lines of each trunk are in use, where that changed since it was said last.
+    pub(crate) fn trunk_usage(&mut self, source: &SourceId, at: i64) {
+        let mut now: BTreeMap<String, u32> = self.usage.keys().map(|trunk| (trunk.clone(), 0)).collect();
+        let legs = self.calls.values().flat_map(|call| call.legs.values());
+        for leg in legs.filter(|leg| leg.kind == Kind::Trunk) {
+            *now.entry(endpoint(&leg.name).to_owned()).or_default() += 1;
+        }
+        for (trunk, in_use) in &now {
+            if self.usage.get(trunk) != Some(in_use) {
+                let usage = TrunkUsage { trunk: trunk.as_str().into(), in_use: *in_use, capacity: None };
+                self.say(at, Subject::Source(source.clone()), usage, format!("trunk|{trunk}|{at}"));
+            }
+        }
+        self.usage = now;
+    }
+
     /// Says that the call exists, once, as soon as its direction is known.
     pub(crate) fn ensure_offered(&mut self, call: &mut Call, otherwise: Direction) {
         if call.offered {
@@ -106,7 +125,7 @@ impl Translator {
     pub(super) fn follow_linkedid(&mut self, frame: &Frame, at: i64) {
         let (Some(uid), Some(to)) = (frame.get("Uniqueid"), frame.get("Linkedid")) else { return };
         let Some(from) = self.call_of(uid).filter(|from| from != to) else { return };
-        if !self.calls.get(to).is_some_and(|call| call.over_us.is_none()) {
+        if self.calls.get(to).is_none_or(|call| call.over_us.is_some()) {
             return;
         }
         let (Some(mut old), Some(mut new)) = (self.take(&from), self.take(to)) else { return };
@@ -158,8 +177,10 @@ impl Translator {
         let is_caller = call.caller == uid;
         if let Some(leg) = call.legs.get_mut(uid) {
             leg.hangup_us.get_or_insert(at);
-            leg.cause = frame.number("Cause").unwrap_or(leg.cause);
-            leg.sip = frame.number("TechCause").unwrap_or(leg.sip);
+            if hard {
+                leg.cause = frame.number("Cause").unwrap_or(leg.cause);
+                leg.sip = frame.number("TechCause").unwrap_or(leg.sip);
+            }
             let party = if leg.kind == Kind::Trunk { Party::Caller } else { Party::Agent };
             if hard && (speaks || is_caller || (up && leg.kind != Kind::Local)) {
                 call.hung_by.get_or_insert(party);

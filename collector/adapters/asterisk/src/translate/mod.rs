@@ -16,7 +16,7 @@ pub mod queues;
 pub mod transfers;
 pub mod words;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -61,9 +61,11 @@ pub struct Translator {
     pub(crate) quality: Option<Quality>,
     /// Set while what is gone from sight is closed: it ended before this.
     pub(crate) lost_before_us: Option<i64>,
+    /// What was said of each trunk's use.
+    pub(crate) usage: BTreeMap<String, u32>,
     now_us: i64,
     due: BTreeSet<(i64, Due)>,
-    facts: Vec<Fact>,
+    facts: VecDeque<Fact>,
     dirty: BTreeSet<String>,
     malformed: Vec<(Bytes, String)>,
 }
@@ -83,9 +85,10 @@ impl Translator {
             phones: HashMap::new(),
             quality: None,
             lost_before_us: None,
+            usage: BTreeMap::new(),
             now_us: 0,
             due: BTreeSet::new(),
-            facts: Vec::new(),
+            facts: VecDeque::new(),
             dirty: BTreeSet::new(),
             malformed: Vec::new(),
         };
@@ -156,7 +159,12 @@ impl Translator {
 
     /// Takes the facts.
     pub fn take_facts(&mut self) -> Vec<Fact> {
-        std::mem::take(&mut self.facts)
+        std::mem::take(&mut self.facts).into()
+    }
+
+    /// Takes at most so many facts, the oldest first.
+    pub fn take_some(&mut self, max: usize) -> Vec<Fact> {
+        self.facts.drain(..max.min(self.facts.len())).collect()
     }
 
     /// Takes what was set aside.
@@ -224,8 +232,9 @@ impl Translator {
             "QueueCallerAbandon" => self.left(frame, at, true),
             "AgentCalled" => self.agent_called(frame, at),
             "AgentConnect" => self.agent_connected(frame, at),
-            "AgentComplete" | "AgentDump" => self.agent_completed(frame, at),
-            "AgentRingNoAnswer" => self.agent_rang_out(frame, at),
+            "AgentComplete" => self.agent_completed(frame, at),
+            // An agent who hangs up during the announcement never took the call.
+            "AgentRingNoAnswer" | "AgentDump" => self.agent_rang_out(frame, at),
             "QueueMemberAdded" => self.member_added(frame, at),
             "QueueMemberRemoved" => self.member_removed(frame, at),
             "QueueMemberPause" | "QueueMemberPenalty" | "QueueMemberStatus" => self.member_changed(frame, at, name),
@@ -255,7 +264,7 @@ impl Translator {
         let mut fact = Fact::new(Time(at_us.div_euclid(1000)), subject, event).reference(reference);
         fact.seq = u64::try_from(at_us).ok();
         fact.quality = self.quality;
-        self.facts.push(fact);
+        self.facts.push_back(fact);
     }
 
     /// Says something of a call; that it exists goes first.

@@ -240,7 +240,12 @@ impl Translator {
             let queue = frame.get("Queue").map(str::to_owned);
             let alert = known.unwrap_or(Alert { agent, device, queue, since_us: at, cancelled_us: None });
             let waits = call.legs.get(uid).is_none_or(|leg| leg.hangup_us.is_none());
-            let reason = waits.then(|| call.legs.get(dest).map_or(call::RonaReason::NoAnswer, refusal));
+            let dumped = frame.event() == Some("AgentDump");
+            let reason = match call.legs.get(dest) {
+                _ if dumped => call::RonaReason::Rejected,
+                leg => leg.map_or(call::RonaReason::NoAnswer, refusal),
+            };
+            let reason = waits.then_some(reason);
             // RingTime is in milliseconds here, and counted in whole seconds.
             self.alert_ended(&mut call, dest, &alert, reason, frame.number("RingTime"), at);
         }

@@ -48,6 +48,7 @@ impl Translator {
             return self.queue_status(frame, at);
         }
         let (choice, input) = (name == words.ivr_choice, name == words.ivr_input);
+        let values = input && words.ivr_input_values;
         let (survey, data) = (name == words.survey, words.data.iter().any(|n| n == name));
         if !(choice || input || survey || data) {
             return;
@@ -64,7 +65,7 @@ impl Translator {
             let selected = call::IvrSelected { node: node.as_str().into(), choice: picked };
             self.say_call(&mut call, at, selected, format!("ivr_selected|{uid}|{at}"));
         }
-        if let Some((what, value)) = frame.get("Name").zip(frame.get("Value")).filter(|_| input) {
+        if let Some((what, value)) = frame.get("Name").zip(frame.get("Value")).filter(|_| values) {
             let values = BTreeMap::from([(clip(what), clip(value))]);
             self.say_call(&mut call, at, call::DataAttached { values }, format!("data|{uid}|{at}"));
         }

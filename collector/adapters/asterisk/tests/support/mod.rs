@@ -46,7 +46,7 @@ pub fn facts_by(plan: Arc<Plan>, bytes: &[u8], splits: impl IntoIterator<Item = 
         let (now, later) = rest.split_at(split.clamp(1, rest.len().max(1)).min(rest.len()));
         reader.push(now);
         rest = later;
-        while let Some(item) = reader.next() {
+        for item in reader.by_ref() {
             match item {
                 Item::Frame(frame)
                     if frame.event().is_some()
