@@ -23,8 +23,20 @@ const QUEUES: [(&str, &str, &str, f64); 6] = [
     ("business", "Business line", "企业专线", 0.5),
     ("english", "English desk", "英语坐席", 0.2),
 ];
-const NAMES: [&str; 12] =
-    ["Li Na", "Wang Wei", "Zhang Min", "Liu Yang", "Chen Jie", "Zhao Lei", "Huang Fei", "Zhou Xin", "Wu Hao", "Xu Jing", "Sun Li", "Ma Chao"];
+const NAMES: [&str; 12] = [
+    "Li Na",
+    "Wang Wei",
+    "Zhang Min",
+    "Liu Yang",
+    "Chen Jie",
+    "Zhao Lei",
+    "Huang Fei",
+    "Zhou Xin",
+    "Wu Hao",
+    "Xu Jing",
+    "Sun Li",
+    "Ma Chao",
+];
 const AGENTS: usize = 42;
 
 fn directory() -> Directory {
@@ -147,8 +159,12 @@ impl Centre {
             out.push(self.entry(&format!("call/{}", call.call), Body::View(View::Call(call))));
         }
         for (id, ..) in QUEUES {
-            let waiting: Vec<Time> =
-                self.calls.iter().filter(|c| c.queue.as_ref().is_some_and(|q| q.as_str() == id)).map(|c| c.since).collect();
+            let waiting: Vec<Time> = self
+                .calls
+                .iter()
+                .filter(|c| c.queue.as_ref().is_some_and(|q| q.as_str() == id))
+                .map(|c| c.since)
+                .collect();
             let mut queue = Queue::empty("default".into(), id.into());
             queue.waiting = waiting.len() as i64;
             queue.oldest_waiting_since = waiting.into_iter().min();
@@ -160,7 +176,15 @@ impl Centre {
 
     fn agent_views(&mut self, share: f64) -> Vec<Entry> {
         let now = self.now();
-        let states = [State::Ready, State::Talking, State::Talking, State::Talking, State::WrapUp, State::NotReady, State::Reserved];
+        let states = [
+            State::Ready,
+            State::Talking,
+            State::Talking,
+            State::Talking,
+            State::WrapUp,
+            State::NotReady,
+            State::Reserved,
+        ];
         let mut out = Vec::new();
         for n in 0..AGENTS {
             if self.rng.random::<f64>() > share {
@@ -255,14 +279,22 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let now = Time(clock.now_ms());
     let agents = (0..AGENTS).map(|n| agent(n, now)).collect();
     let rng = seeds.stream("made-up");
-    let mut centre =
-        Centre { journal: Arc::clone(&journal), clock: clock.clone(), rng, number: 0, calls: Vec::new(), agents, next_call: 0 };
+    let mut centre = Centre {
+        journal: Arc::clone(&journal),
+        clock: clock.clone(),
+        rng,
+        number: 0,
+        calls: Vec::new(),
+        agents,
+        next_call: 0,
+    };
     let mut first = centre.day();
     first.extend(centre.members());
     first.extend(centre.agent_views(1.1));
     first.extend(centre.beat());
     centre.journal.append(first).await?;
-    let pusher = Pusher::build(Pusher::plan(Default::default()).map_err(|problems| problems.to_string())?, &context).await?;
+    let pusher =
+        Pusher::build(Pusher::plan(Default::default()).map_err(|problems| problems.to_string())?, &context).await?;
     let telling = async {
         for turn in 0u64.. {
             let mut entries = centre.call_view();

@@ -58,7 +58,7 @@ impl Component for Pusher {
         describe();
         let Pusher { config, journal, reports, directory, listener } = self;
         let epoch = format!("{:x}", context.clock.now_ms());
-        let hub = Arc::new(Hub::new(epoch, config.limits.bounds()));
+        let hub = Arc::new(Hub::new(epoch, config.bounds()));
         let door = Door {
             hub: Arc::clone(&hub),
             guard: config.auth.guard(),

@@ -166,18 +166,22 @@ impl ConfigFile for Limits {
 impl Config {
     /// How the live loop paces itself.
     pub fn pace(&self) -> Pace {
-        let (tick, beat) = (self.tick.duration(), self.beat.duration());
-        Pace { tick, beat, stale_after: self.stale_after.duration() }
+        Pace { tick: self.tick.duration(), beat: self.beat.duration() }
+    }
+
+    /// Of the hub.
+    pub fn bounds(&self) -> Bounds {
+        let limits = &self.limits;
+        Bounds {
+            feeds: limits.feeds as usize,
+            ring: Ring { frames: limits.ring_frames as usize, bytes: limits.ring.to_usize() },
+            linger: limits.linger.duration(),
+            stale_after: self.stale_after.duration(),
+        }
     }
 }
 
 impl Limits {
-    /// Of the hub.
-    pub fn bounds(&self) -> Bounds {
-        let ring = Ring { frames: self.ring_frames as usize, bytes: self.ring.to_usize() };
-        Bounds { feeds: self.feeds as usize, ring, linger: self.linger.duration() }
-    }
-
     /// Of connections.
     pub fn rules(&self) -> Rules {
         let session = session::Limits {

@@ -5,7 +5,7 @@ import { NONE, clockwise, count, moment, percent, seconds } from './format.js';
 import { language, w } from './words.js';
 
 const STATES = ['ready', 'talking', 'reserved', 'wrap_up', 'not_ready', 'unknown'];
-const GLYPHS = { ready: '●', talking: '◆', reserved: '▲', wrap_up: '■', not_ready: '⏸', unknown: '?' };
+const GLYPHS = { ready: '●', talking: '◆', reserved: '▲', wrap_up: '■', not_ready: '‖', unknown: '?' };
 const AGENTS_MAX = 240;
 const CALLS_MAX = 60;
 

@@ -28,8 +28,6 @@ pub struct Pace {
     pub tick: Duration,
     /// How often the age of the figures is told.
     pub beat: Duration,
-    /// From which age on the figures are stale.
-    pub stale_after: Duration,
 }
 
 /// What it works with.
@@ -189,9 +187,7 @@ impl Loop {
 
     fn stamp(&self) -> Stamp {
         let now = self.now();
-        let age_ms = self.picture.parts.fresh_at().map(|at| now.since(at));
-        let limit = i64::try_from(self.env.pace.stale_after.as_millis()).unwrap_or(i64::MAX);
-        Stamp { time: now, age_ms, stale: age_ms.is_none_or(|age| age > limit) }
+        self.env.hub.judged(now, self.picture.parts.fresh_at().map(|at| now.since(at)))
     }
 
     fn publish(&mut self) {

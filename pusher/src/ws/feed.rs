@@ -15,7 +15,7 @@ use super::board::{Board, Change, Item};
 use super::topic::Selection;
 
 /// What every frame says of itself: when it was written, and how old the figures in it were.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// When the frame was written.
     pub time: Time,
@@ -23,6 +23,13 @@ pub struct Stamp {
     pub age_ms: Option<i64>,
     /// Whether that is longer than allowed.
     pub stale: bool,
+}
+
+impl Default for Stamp {
+    /// Before anything came.
+    fn default() -> Stamp {
+        Stamp { time: Time(0), age_ms: None, stale: true }
+    }
 }
 
 /// Bounds of a feed's memory.

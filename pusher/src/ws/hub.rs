@@ -34,6 +34,8 @@ pub struct Bounds {
     pub ring: Ring,
     /// How long a feed without followers is kept for those who come back.
     pub linger: Duration,
+    /// From which age on the figures are stale.
+    pub stale_after: Duration,
 }
 
 /// There are as many feeds as there may be.
@@ -120,7 +122,13 @@ impl Hub {
     pub fn stamp_at(&self, now: Time) -> Stamp {
         let last = self.stamp();
         let age_ms = last.age_ms.map(|age| age + now.since(last.time));
-        Stamp { time: now, age_ms, stale: last.stale }
+        self.judged(now, age_ms)
+    }
+
+    /// A stamp: what is older than allowed is stale, and so is what never came.
+    pub fn judged(&self, time: Time, age_ms: Option<i64>) -> Stamp {
+        let limit = i64::try_from(self.bounds.stale_after.as_millis()).unwrap_or(i64::MAX);
+        Stamp { time, age_ms, stale: age_ms.is_none_or(|age| age > limit) }
     }
 
     /// The feed of a selection; made when nobody followed it yet. It lives while somebody holds it, and a while longer.
@@ -170,7 +178,10 @@ mod tests {
 
     fn hub() -> Hub {
         let ring = Ring { frames: 8, bytes: 1 << 20 };
-        Hub::new("e".into(), Bounds { feeds: 2, ring, linger: Duration::from_secs(60) })
+        Hub::new(
+            "e".into(),
+            Bounds { feeds: 2, ring, linger: Duration::from_secs(60), stale_after: Duration::from_secs(5) },
+        )
     }
 
     fn all(topic: Topic) -> Selection {
