@@ -13,6 +13,7 @@ pub mod conformance;
 pub mod contract;
 pub mod fault;
 mod pace;
+pub mod recording;
 pub mod registry;
 pub mod runtime;
 

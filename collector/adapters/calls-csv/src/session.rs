@@ -1,11 +1,9 @@
 //! The session: the whole table, sorted by time, given batch by batch.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use adapter::{Adapter, Batch, Context, Fault, Session};
+use adapter::{Adapter, Batch, Context, Fault, Session, recording};
 use async_trait::async_trait;
 use model::{Fact, Time};
 use service::config::Problems;
@@ -69,11 +67,11 @@ impl Rows {
         calls: &mut BTreeSet<u128>,
         count: &mut usize,
     ) -> Result<(), Fault> {
-        let fault = |e: &dyn std::fmt::Display| Fault::Refused(format!("{}: {e}", path.display()));
+        let fault = |e: &dyn std::fmt::Display| recording::refused(path, e);
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(config.delimiter as u8)
             .flexible(true)
-            .from_reader(open(path).map_err(|e| fault(&e))?);
+            .from_reader(recording::open(path)?);
         let header = reader.headers().map_err(|e| fault(&e))?.clone();
         let table = Table::new(config, &header).map_err(|e| fault(&e))?;
         let mut row = csv::StringRecord::new();
@@ -111,13 +109,6 @@ fn once(made: Vec<Fact>, calls: &mut BTreeSet<u128>) -> Result<Vec<Fact>, String
     } else {
         Err(format!("{name} was there before; name more columns in columns.call"))
     }
-}
-
-fn open(path: &Path) -> std::io::Result<Box<dyn Read + Send>> {
-    let file = File::open(path)?;
-    let packed = PathBuf::from(path).extension().is_some_and(|e| e == "gz");
-    let buffered = BufReader::with_capacity(1 << 16, file);
-    Ok(if packed { Box::new(flate2::read::MultiGzDecoder::new(buffered)) } else { Box::new(buffered) })
 }
 
 #[async_trait]

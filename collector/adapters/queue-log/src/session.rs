@@ -1,12 +1,12 @@
 //! The session: an import in time order, or a file followed as it grows.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use adapter::{Adapter, Batch, Context, Fault, Session};
+use adapter::{Adapter, Batch, Context, Fault, Session, recording};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -76,8 +76,8 @@ impl Import {
     fn read(config: &Config) -> Result<Import, Fault> {
         let (mut lines, mut malformed) = (Vec::new(), Vec::new());
         for path in &config.paths {
-            let refused = |e: &dyn std::fmt::Display| Fault::Refused(format!("{}: {e}", path.display()));
-            let mut reader = BufReader::with_capacity(1 << 16, open(path).map_err(|e| refused(&e))?);
+            let refused = |e: &dyn std::fmt::Display| recording::refused(path, e);
+            let mut reader = recording::open(path)?;
             let mut bytes = Vec::new();
             for number in 1_u64.. {
                 bytes.clear();
@@ -230,8 +230,3 @@ fn aside(bytes: &[u8], why: String) -> (Bytes, String) {
     (Bytes::copy_from_slice(&bytes[..bytes.len().min(LINE_BYTES_MAX)]), why)
 }
 
-fn open(path: &Path) -> std::io::Result<Box<dyn Read + Send>> {
-    let file = File::open(path)?;
-    let packed = path.extension().is_some_and(|e| e == "gz");
-    Ok(if packed { Box::new(flate2::read::MultiGzDecoder::new(file)) } else { Box::new(file) })
-}

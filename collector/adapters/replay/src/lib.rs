@@ -6,11 +6,10 @@
 //! - **Invariant:** replaying twice records once, because ids are kept.
 //! - **Invariant:** a line that is no envelope is set aside with its number and reason; the rest goes on.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, Read};
 use std::path::PathBuf;
 
-use adapter::{Adapter, Batch, Context, Fault, Session, Verbatim};
+use adapter::{Adapter, Batch, Context, Fault, Session, Verbatim, recording};
 use async_trait::async_trait;
 use bytes::Bytes;
 use model::envelope::Parsed;
@@ -59,7 +58,7 @@ impl Adapter for Replay {
     async fn connect(plan: &Config, _context: Context) -> Result<Recording, Fault> {
         let mut total = 0;
         for path in &plan.paths {
-            let metadata = std::fs::metadata(path).map_err(|e| Fault::Refused(format!("{}: {e}", path.display())))?;
+            let metadata = std::fs::metadata(path).map_err(|e| recording::refused(path, &e))?;
             total += metadata.len();
         }
         let paths = plan.paths.clone().into_iter();
@@ -115,14 +114,7 @@ impl Recording {
         loop {
             if self.open.is_none() {
                 let Some(path) = self.paths.next() else { return Ok(None) };
-                let refused = |e: std::io::Error| Fault::Refused(format!("{}: {e}", path.display()));
-                let file = BufReader::with_capacity(1 << 16, File::open(&path).map_err(refused)?);
-                let packed = path.extension().is_some_and(|e| e == "gz");
-                let reader: Box<dyn BufRead + Send> = if packed {
-                    Box::new(BufReader::with_capacity(1 << 16, flate2::read::MultiGzDecoder::new(file)))
-                } else {
-                    Box::new(file)
-                };
+                let reader = recording::open(&path)?;
                 self.line = 0;
                 self.open = Some((path, reader));
             }
@@ -167,6 +159,7 @@ fn skip_line(reader: &mut dyn BufRead) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::io::Write;
 
     const GOOD: &str = r#"{"specversion":"1.0","id":"e1","source":"pbx1","type":"call.ended.v1","subject":"call/1","time":"2026-01-01T00:00:00.000Z","data":{}}"#;
