@@ -26,7 +26,7 @@ impl Product {
     /// Builds the binary if need be, and starts it: data and output go below `folder`, its faces listen on ports from `base` on.
     /// `arguments` are what it takes beyond that. Back when it says that it is ready.
     pub async fn up(folder: &Path, base: u16, arguments: &[&str]) -> Result<Self> {
-        let binary = build().await?;
+        let binary = binary("tidegate").await?;
         let http = SocketAddr::from((Ipv4Addr::LOCALHOST, base));
         let mut own = vec!["up".to_owned(), "--data".to_owned(), folder.join("data").to_string_lossy().into_owned()];
         for (key, port) in
@@ -99,7 +99,7 @@ impl Product {
 
 /// Runs a command of the product to its end, and hands back what it printed.
 pub async fn run(arguments: &[&str]) -> Result<String> {
-    let output = Command::new(build().await?).args(arguments).stdin(Stdio::null()).output().await?;
+    let output = Command::new(binary("tidegate").await?).args(arguments).stdin(Stdio::null()).output().await?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "tidegate {} failed ({}):\n{said}", arguments.join(" "), output.status);
     String::from_utf8(output.stdout).context("the product printed no UTF-8")
@@ -113,12 +113,16 @@ fn start(binary: &Path, arguments: &[String], folder: &Path) -> Result<Child> {
     command.spawn().with_context(|| format!("cannot start {}", binary.display()))
 }
 
-/// `cargo test` builds the binaries of the package under test only, and the product is another one.
-async fn build() -> Result<PathBuf> {
+/// A binary of the product, by its name, which is its package's too. `cargo test` builds the binaries of the package under test
+/// only, and the product is others: it is built here, unless `TIDEGATE_BINARIES` names a folder where it is.
+pub async fn binary(name: &str) -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("TIDEGATE_BINARIES") {
+        return Ok(Path::new(&folder).join(name));
+    }
     let profile = std::env::current_exe()?.components().any(|part| part.as_os_str() == "release");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "-p", "tidegate", "--bin", "tidegate"]).args(profile.then_some("--release"));
+    cargo.args(["build", "--quiet", "-p", name, "--bin", name]).args(profile.then_some("--release"));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
-    ensure!(cargo.status().await.context("cannot run cargo")?.success(), "the product does not build");
-    Ok(target_dir().join(if profile { "release" } else { "debug" }).join("tidegate"))
+    ensure!(cargo.status().await.context("cannot run cargo")?.success(), "{name} does not build");
+    Ok(target_dir().join(if profile { "release" } else { "debug" }).join(name))
 }
