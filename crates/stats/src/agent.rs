@@ -175,10 +175,10 @@ impl State {
         }
     }
 
-    fn scopes(&self, s: &Standing) -> impl Iterator<Item = Scope> + use<> {
-        let scope = |dim, id: Arc<str>| Scope { tenant: self.tenant.clone(), source: self.source.clone(), dim, id };
-        let team = s.team.as_ref().map(|t| scope(Dim::Team, t.0.clone()));
-        [Some(scope(Dim::Agent, self.agent.0.clone())), team].into_iter().flatten()
+    fn scopes(&self, s: &Standing, rows: &mut Rows) -> impl Iterator<Item = Scope> + use<> {
+        let mut scope = |dim, id: &Arc<str>| rows.scope(&self.tenant, &self.source, dim, id);
+        let team = s.team.as_ref().map(|t| scope(Dim::Team, &t.0));
+        [Some(scope(Dim::Agent, &self.agent.0)), team].into_iter().flatten()
     }
 
     fn count_point(&self, s: &Standing, p: &Point<What>, sign: i64, rows: &mut Rows) {
@@ -188,7 +188,10 @@ impl State {
             _ => None,
         };
         let mark = p.quality.map(crate::contribution::mark_field);
-        for scope in self.scopes(s).filter(|_| field.is_some() || mark.is_some()) {
+        if field.is_none() && mark.is_none() {
+            return;
+        }
+        for scope in self.scopes(s, rows) {
             let tally = rows.event(&scope, p.time);
             field.into_iter().chain(mark).for_each(|f| tally.add(f, sign));
         }
@@ -196,7 +199,7 @@ impl State {
 
     fn count_span(&self, s: &Standing, from: Time, to: Time, sign: i64, rows: &mut Rows) {
         let Some(doing) = s.state else { return };
-        for scope in self.scopes(s) {
+        for scope in self.scopes(s, rows) {
             rows.span(&scope, from, to, sign, |t, ms| add_state(t, doing, s.reason.as_deref(), ms));
         }
     }

@@ -2,8 +2,6 @@
 //!
 //! **Invariant:** as for agents, a function of the set of events, not of their arrival.
 
-use std::sync::Arc;
-
 use model::event::device::State as Doing;
 use model::{DeviceId, Envelope, Event, SourceId, TenantId, Time};
 use serde::{Deserialize, Serialize};
@@ -12,7 +10,7 @@ use crate::agent::Change;
 use crate::field::Field;
 use crate::key::Dim;
 use crate::live;
-use crate::rows::{Rows, Scope};
+use crate::rows::Rows;
 use crate::track::{Placed, Point, Track};
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,12 +95,7 @@ impl State {
 
     /// The contributions of the points and closed spans from place `from` on.
     fn count(&self, from: usize, sign: i64, rows: &mut Rows) {
-        let scope = Scope {
-            tenant: self.tenant.clone(),
-            source: self.source.clone(),
-            dim: Dim::Device,
-            id: Arc::clone(&self.device.0),
-        };
+        let scope = rows.scope(&self.tenant, &self.source, Dim::Device, &self.device.0);
         let mut s = self.base;
         let points = self.track.points();
         for (i, p) in points.iter().enumerate() {

@@ -256,7 +256,7 @@ impl PartitionFold {
         }
         changes.views.extend(self.gauges.take_touched().into_iter().map(|v| (v.key(), Some(v))));
         self.take_others(&mut changes);
-        changes.rows = std::mem::replace(&mut self.rows, Rows::new(self.settings.grains)).into_rows().collect();
+        changes.rows = self.rows.take();
         changes
     }
 

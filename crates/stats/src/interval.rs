@@ -237,7 +237,7 @@ fn level(rows: &[(Time, &Row)], field: Field, start: Time) -> (i64, i64) {
 mod tests {
     use super::*;
     use crate::key::{Dim, Grains};
-    use crate::rows::{Rows, Scope};
+    use crate::rows::Rows;
 
     fn zone(name: &str) -> TimeZone {
         TimeZone::get(name).unwrap()
@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn a_peak_across_base_rows_is_that_of_the_seconds() {
         let mut rows = Rows::new(Grains::default());
-        let scope = Scope { tenant: "t".into(), source: "s".into(), dim: Dim::Queue, id: Arc::from("q") };
+        let scope = rows.scope(&"t".into(), &"s".into(), Dim::Queue, &Arc::from("q"));
         for (from, to) in [(50, 70), (55, 130), (70, 75), (71, 72)] {
             rows.level(&scope, Field::Waiting, Time(from * 1000), Some(Time(to * 1000)), 1);
         }

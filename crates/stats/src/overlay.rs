@@ -63,7 +63,7 @@ pub fn of_call(call: &live::Call, as_of: Time, rows: &mut Rows) {
 }
 
 fn of_open(tenant: &TenantId, source: &SourceId, o: &Open, until: Time, rows: &mut Rows) {
-    let scope = |dim, id: &Arc<str>| Scope { tenant: tenant.clone(), source: source.clone(), dim, id: id.clone() };
+    let mut scope = |dim, id: &Arc<str>| rows.scope(tenant, source, dim, id);
     let wholes = [scope(Dim::Tenant, &tenant.0), scope(Dim::Source, &source.0)];
     let queues: Vec<Scope> = match &o.queue {
         Some(q) => [scope(Dim::Queue, &q.0)].into_iter().chain(wholes).collect(),
@@ -109,8 +109,7 @@ pub fn of_agent(agent: &live::Agent, source: Option<&live::Source>, as_of: Time,
     let from = agent.since.max(agent.last_at);
     let (now, since) = agent.state_at(source, as_of).unwrap_or((state, from));
     let turn = if now == state { as_of } else { since.clamp(from, as_of.max(from)) };
-    let agent_scope =
-        |dim, id: &Arc<str>| Scope { tenant: agent.tenant.clone(), source: agent.source.clone(), dim, id: id.clone() };
+    let mut agent_scope = |dim, id: &Arc<str>| rows.scope(&agent.tenant, &agent.source, dim, id);
     let team = agent.team.as_ref().map(|t| agent_scope(Dim::Team, &t.0));
     for scope in [Some(agent_scope(Dim::Agent, &agent.agent.0)), team].into_iter().flatten() {
         rows.span(&scope, from, turn, 1, |t, ms| add_state(t, state, agent.reason.as_deref(), ms));
@@ -121,12 +120,7 @@ pub fn of_agent(agent: &live::Agent, source: Option<&live::Source>, as_of: Time,
 /// Adds the state that a device is in, until `as_of`.
 pub fn of_device(device: &live::Device, as_of: Time, rows: &mut Rows) {
     let Some(state) = device.state else { return };
-    let scope = Scope {
-        tenant: device.tenant.clone(),
-        source: device.source.clone(),
-        dim: Dim::Device,
-        id: device.device.0.clone(),
-    };
+    let scope = rows.scope(&device.tenant, &device.source, Dim::Device, &device.device.0);
     rows.span(&scope, device.last_at, as_of, 1, |t, ms| t.add(state_field(state), ms));
 }
 
@@ -134,12 +128,7 @@ pub fn of_device(device: &live::Device, as_of: Time, rows: &mut Rows) {
 pub fn of_source(source: &live::Source, as_of: Time, rows: &mut Rows) {
     let Some(lost) = source.lost_since(as_of) else { return };
     let told = source.gaps.iter().map(|g| g.to).max().unwrap_or(lost);
-    let scope = Scope {
-        tenant: source.tenant.clone(),
-        source: source.source.clone(),
-        dim: Dim::Source,
-        id: source.source.0.clone(),
-    };
+    let scope = rows.scope(&source.tenant, &source.source, Dim::Source, &source.source.0);
     rows.span(&scope, lost.max(told), as_of, 1, |t, ms| t.add(Field::GapMs, ms));
 }
 

@@ -14,30 +14,41 @@ use crate::tally::{Row, Tally};
 /// wild cannot write a million rows. Durations that are kept whole are not clipped.
 pub const SPREAD_ROWS_MAX: i64 = 3_200;
 
-/// Whose row, without its time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Whose row, without its time: a short hand that one [`Rows`] gave out, and that means something only there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scope {
-    /// Whose.
-    pub tenant: TenantId,
-    /// From which source.
-    pub source: SourceId,
     /// What kind of thing.
     pub dim: Dim,
-    /// Which one.
-    pub id: Arc<str>,
+    slot: u32,
 }
+
+/// What a scope stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Whose {
+    tenant: TenantId,
+    source: SourceId,
+    dim: Dim,
+    id: Arc<str>,
+}
+
+/// Beyond so many scopes all are forgotten when the rows are taken.
+const SCOPES_MAX: usize = 200_000;
+
+type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mixer>>;
 
 /// Sums of contributions by row. Contributions carry a sign: what was added with 1 is taken back with −1.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
     grains: Grains,
-    map: HashMap<RowKey, Row, BuildHasherDefault<Mixer>>,
+    slots: Map<Whose, u32>,
+    scopes: Vec<Whose>,
+    map: Map<(u32, i64), Row>,
 }
 
 impl Rows {
     /// No rows yet.
     pub fn new(grains: Grains) -> Rows {
-        Rows { grains, map: HashMap::default() }
+        Rows { grains, ..Rows::default() }
     }
 
     /// The lengths of base rows.
@@ -45,16 +56,21 @@ impl Rows {
         self.grains
     }
 
+    /// The scope of one thing.
+    pub fn scope(&mut self, tenant: &TenantId, source: &SourceId, dim: Dim, id: &Arc<str>) -> Scope {
+        let whose = Whose { tenant: tenant.clone(), source: source.clone(), dim, id: Arc::clone(id) };
+        if let Some(&slot) = self.slots.get(&whose) {
+            return Scope { dim, slot };
+        }
+        let slot = self.scopes.len() as u32;
+        self.scopes.push(whose.clone());
+        self.slots.insert(whose, slot);
+        Scope { dim, slot }
+    }
+
     /// The row of `scope` that holds `at`.
     pub fn at(&mut self, scope: &Scope, at: Time) -> &mut Row {
-        let key = RowKey {
-            tenant: scope.tenant.clone(),
-            source: scope.source.clone(),
-            dim: scope.dim,
-            id: scope.id.clone(),
-            start: self.grains.start(scope.dim, at),
-        };
-        self.map.entry(key).or_default()
+        self.map.entry((scope.slot, self.grains.start(scope.dim, at).0)).or_default()
     }
 
     /// The event-time tally of the row of `scope` that holds `at`.
@@ -119,16 +135,26 @@ impl Rows {
         self.map.len()
     }
 
-    /// Adds all rows of another.
-    pub fn plus(&mut self, other: &Rows) {
-        for (key, row) in &other.map {
-            self.map.entry(key.clone()).or_default().plus(row);
+    /// Takes out the rows that are not zero, in no order. What scopes stand for is kept for the next rows.
+    pub fn take(&mut self) -> Vec<(RowKey, Row)> {
+        let scopes = &self.scopes;
+        let key = |slot: u32, start: i64| {
+            let w = &scopes[slot as usize];
+            let (tenant, source, id) = (w.tenant.clone(), w.source.clone(), w.id.clone());
+            RowKey { tenant, source, dim: w.dim, id, start: Time(start) }
+        };
+        let rows = self.map.drain().filter(|(_, row)| !row.is_zero());
+        let rows = rows.map(|((slot, start), row)| (key(slot, start), row)).collect();
+        if self.scopes.len() > SCOPES_MAX {
+            self.scopes.clear();
+            self.slots.clear();
         }
+        rows
     }
 
     /// The rows that are not zero, in no order.
-    pub fn into_rows(self) -> impl Iterator<Item = (RowKey, Row)> {
-        self.map.into_iter().filter(|(_, row)| !row.is_zero())
+    pub fn into_rows(mut self) -> impl Iterator<Item = (RowKey, Row)> {
+        self.take().into_iter()
     }
 
     /// The rows that are not zero, by key.
@@ -162,6 +188,10 @@ impl Hasher for Mixer {
         self.mix(u64::from(n));
     }
 
+    fn write_u32(&mut self, n: u32) {
+        self.mix(u64::from(n));
+    }
+
     fn write_u64(&mut self, n: u64) {
         self.mix(n);
     }
@@ -180,15 +210,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn scope() -> Scope {
-        Scope { tenant: "t".into(), source: "s".into(), dim: Dim::Queue, id: Arc::from("q") }
+    fn queue(rows: &mut Rows) -> Scope {
+        rows.scope(&"t".into(), &"s".into(), Dim::Queue, &Arc::from("q"))
     }
 
     proptest! {
         #[test]
         fn clipped_parts_sum_to_the_whole_span(from in 0i64..10_000_000, len in 0i64..5_000_000) {
             let mut rows = Rows::new(Grains::default());
-            rows.span(&scope(), Time(from), Time(from + len), 1, |t, ms| t.add(Field::WaitOverlapMs, ms));
+            let q = queue(&mut rows);
+            rows.span(&q, Time(from), Time(from + len), 1, |t, ms| t.add(Field::WaitOverlapMs, ms));
             let all = rows.sorted();
             prop_assert_eq!(all.iter().map(|r| r.1.event.get(Field::WaitOverlapMs)).sum::<i64>(), len);
             prop_assert!(all.iter().all(|r| r.1.event.get(Field::WaitOverlapMs) <= 60_000));
@@ -197,7 +228,8 @@ mod tests {
         #[test]
         fn a_level_is_one_within_its_seconds_and_none_elsewhere(from in 0i64..300_000, len in 0i64..200_000) {
             let mut rows = Rows::new(Grains::default());
-            rows.level(&scope(), Field::Waiting, Time(from), Some(Time(from + len)), 1);
+            let q = queue(&mut rows);
+            rows.level(&q, Field::Waiting, Time(from), Some(Time(from + len)), 1);
             let (a, b) = (from / 1000, (from + len) / 1000);
             let rows: std::collections::BTreeMap<i64, Row> = rows.sorted().into_iter().map(|(k, r)| (k.start.0, r)).collect();
             for s in 0..600 {
@@ -211,8 +243,9 @@ mod tests {
     #[test]
     fn a_clock_gone_wild_writes_a_bounded_number_of_rows() {
         let mut rows = Rows::new(Grains::default());
-        rows.span(&scope(), Time(0), Time(i64::MAX / 4), 1, |t, ms| t.add(Field::WaitOverlapMs, ms));
-        rows.level(&scope(), Field::Waiting, Time(0), Some(Time(i64::MAX / 4)), 1);
+        let q = queue(&mut rows);
+        rows.span(&q, Time(0), Time(i64::MAX / 4), 1, |t, ms| t.add(Field::WaitOverlapMs, ms));
+        rows.level(&q, Field::Waiting, Time(0), Some(Time(i64::MAX / 4)), 1);
         assert!(rows.len() <= SPREAD_ROWS_MAX as usize + 1);
     }
 }

@@ -1,7 +1,6 @@
 //! One source: its link, its heartbeat, its gaps. Gaps are counted in the source's rows; those that overlap count once.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use model::{Envelope, Event, SourceId, TenantId, Time, TrunkId};
 use serde::{Deserialize, Serialize};
@@ -11,7 +10,7 @@ use crate::field::Field;
 use crate::key::Dim;
 use crate::live::{self, Gap, Trunk};
 use crate::register::{Latest, Stamp};
-use crate::rows::{Rows, Scope};
+use crate::rows::Rows;
 
 /// So many gaps are kept; older ones stay counted in rows and are forgotten here.
 pub const GAPS_MAX: usize = 1_000;
@@ -89,12 +88,7 @@ impl State {
     }
 
     fn count_gaps(&self, sign: i64, rows: &mut Rows) {
-        let scope = Scope {
-            tenant: self.tenant.clone(),
-            source: self.source.clone(),
-            dim: Dim::Source,
-            id: Arc::clone(&self.source.0),
-        };
+        let scope = rows.scope(&self.tenant, &self.source, Dim::Source, &self.source.0);
         let mut end = Time(i64::MIN);
         for gap in &self.gaps {
             let from = gap.from.max(end);

@@ -60,7 +60,12 @@ impl Tally {
                     self.cells.remove(i);
                 }
             }
-            Err(i) => self.cells.insert(i, (key, n)),
+            Err(i) => {
+                if self.cells.capacity() == 0 {
+                    self.cells.reserve(12); // a row of a queue has about so many
+                }
+                self.cells.insert(i, (key, n));
+            }
         }
     }
 

@@ -192,7 +192,7 @@ fn timed(t: &Tally) -> Tally {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
     fn order_and_repetition_change_nothing(seed in any::<u64>(), n in 1usize..8) {
@@ -289,4 +289,54 @@ fn what_a_call_leaves_in_a_queue_it_takes_back() {
     });
     fold.take_changes();
     assert_eq!(waits(&fold), 0);
+}
+
+#[test]
+fn made_up_histories_hold_everything_that_the_laws_are_about() {
+    let mut sum = Tally::new();
+    let (mut implied, mut void, mut ignored, mut late_points) = (0, 0, 0, 0);
+    for seed in 0..60 {
+        let events = history(seed, 6);
+        let all = folded(&events);
+        all.rows.values().for_each(|r| sum.plus(&r.event));
+        for r in all.calls.values() {
+            implied += r.segments.iter().filter(|s| s.exit_implied || s.release_implied).count();
+            let ends = r.timeline().iter().filter(|e| matches!(e.event, model::Event::CallEnded(_))).count();
+            void += usize::from(ends > 0 && !r.closed);
+            ignored += r.ignored;
+        }
+        late_points += events.iter().filter(|e| e.quality == Some(model::Quality::Late)).count();
+    }
+    for f in [
+        Field::Offered,
+        Field::Answered,
+        Field::Abandoned,
+        Field::ShortAbandoned,
+        Field::FlowOut,
+        Field::Rona,
+        Field::TransfersIn,
+        Field::TransfersBlind,
+        Field::TransfersAttended,
+        Field::Consultations,
+        Field::Holds,
+        Field::HoldAbandons,
+        Field::WrapUpMs,
+        Field::IvrAbandoned,
+        Field::IvrLeft,
+        Field::Outbound,
+        Field::DirectAnswered,
+        Field::DirectAbandoned,
+        Field::CsatCount,
+        Field::ReadyMs,
+        Field::Logins,
+        Field::DeviceInUseMs,
+        Field::GapMs,
+        Field::Late,
+        Field::Inferred,
+        Field::Snapshot,
+    ] {
+        assert!(sum.total(f) > 0, "{} never happens", f.as_str());
+    }
+    assert!(sum.labels(Field::Diverted).count() > 0 && sum.labels(Field::NotReadyReasonMs).count() > 1);
+    assert!(implied > 20 && void > 0 && ignored > 20 && late_points > 20, "{implied} {void} {ignored} {late_points}");
 }

@@ -60,22 +60,23 @@ struct Sink<'a> {
 }
 
 impl Sink<'_> {
-    fn scope(&self, dim: Dim, id: &Arc<str>) -> Scope {
-        Scope { tenant: self.record.tenant.clone(), source: self.record.source.clone(), dim, id: Arc::clone(id) }
+    fn scope(&mut self, dim: Dim, id: &Arc<str>) -> Scope {
+        self.rows.scope(&self.record.tenant, &self.record.source, dim, id)
     }
 
     /// The tenant and the source of the call.
-    fn wholes(&self) -> [Scope; 2] {
-        [self.scope(Dim::Tenant, &self.record.tenant.0), self.scope(Dim::Source, &self.record.source.0)]
+    fn wholes(&mut self) -> [Scope; 2] {
+        let r = self.record;
+        [self.scope(Dim::Tenant, &r.tenant.0), self.scope(Dim::Source, &r.source.0)]
     }
 
     /// Adds to the event-time row of `at` and to the cohort row of `offer`.
     fn both(&mut self, scope: &Scope, at: Time, offer: Time, add: impl Fn(&mut Tally, i64)) {
-        let sign = self.sign;
+        let (sign, grains) = (self.sign, self.rows.grains());
         let row = self.rows.at(scope, at);
         add(&mut row.event, sign);
-        if self.rows.grains().start(scope.dim, at) == self.rows.grains().start(scope.dim, offer) {
-            add(&mut self.rows.at(scope, at).cohort, sign);
+        if grains.start(scope.dim, at) == grains.start(scope.dim, offer) {
+            add(&mut row.cohort, sign);
         } else {
             add(&mut self.rows.at(scope, offer).cohort, sign);
         }

@@ -46,7 +46,7 @@ impl Segment {
 }
 
 impl Sink<'_> {
-    fn people(&self, agent: Option<&AgentId>, team: Option<&TeamId>, device: Option<&DeviceId>) -> Vec<Scope> {
+    fn people(&mut self, agent: Option<&AgentId>, team: Option<&TeamId>, device: Option<&DeviceId>) -> Vec<Scope> {
         let agent = agent.map(|a| self.scope(Dim::Agent, &a.0));
         let team = team.map(|t| self.scope(Dim::Team, &t.0));
         let device = device.map(|d| self.scope(Dim::Device, &d.0));

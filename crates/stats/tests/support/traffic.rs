@@ -273,5 +273,11 @@ pub fn spoil(dice: &mut Dice, events: &mut Vec<Envelope>) {
             _ => {}
         }
     }
+    let gone: Vec<Envelope> =
+        events.iter().filter(|e| e.subject.family() == "call" && dice.once_in(25)).cloned().collect();
+    for e in gone {
+        let lost = Ended { by: Party::Unknown, cause: Some("lost".into()), ..Ended::default() };
+        events.push(marked(event(&e.subject.to_string(), e.time.0 + 1, lost), Quality::Inferred));
+    }
     events.sort_by_key(|e| e.time);
 }
