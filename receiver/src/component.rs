@@ -24,6 +24,8 @@ pub struct Receiver {
     number_key: Vec<u8>,
     door: Door,
     listener: TcpListener,
+    /// Of a journal that this process opened for the receiver alone; a host of several components sweeps by itself.
+    upkeep: Option<journal::config::Config>,
 }
 
 #[async_trait]
@@ -41,6 +43,7 @@ impl Component for Receiver {
     }
 
     async fn build(config: Config, context: &Context) -> service::Result<Receiver> {
+        let upkeep = context.shared::<Arc<dyn Journal>>().is_none().then(|| config.journal.clone());
         let journal = journal::config::of_process(&config.journal, context).await?;
         let own = || Arc::new(config.directory.clone());
         let directory = context.shared::<Arc<Directory>>().unwrap_or_else(own);
@@ -63,13 +66,17 @@ impl Component for Receiver {
             body_max: config.body_max.to_usize(),
             clock: context.clock.clone(),
         };
-        Ok(Receiver { journal, directory, config, number_key, door, listener })
+        Ok(Receiver { journal, directory, config, number_key, door, listener, upkeep })
     }
 
     async fn run(self, context: Context) -> service::Result<()> {
         let (router, listen, drain): (_, Listen, _) = (door::router(self.door.clone()), self.config.listen.clone(), context.drain.clone());
         let listener = self.listener;
         context.tasks.spawn("door", async move { serve(listener, router, &listen, &drain).await })?;
+        if let Some(upkeep) = self.upkeep {
+            let (journal, clock, drain) = (Arc::clone(&self.journal), context.clock.clone(), context.drain.clone());
+            context.tasks.spawn("upkeep", async move { journal::upkeep::run(journal, upkeep, clock, drain).await })?;
+        }
         let health = context.health.check("journal");
         context.health.started();
         let mut failures = 0;
