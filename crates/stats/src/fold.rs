@@ -82,7 +82,8 @@ type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mixer>>;
 pub struct PartitionFold {
     settings: Settings,
     rows: Rows,
-    calls: Map<CallId, Held>,
+    /// Boxed: a growing map would move every record.
+    calls: Map<CallId, Box<Held>>,
     dirty_calls: Vec<CallId>,
     closed: VecDeque<CallId>,
     gauges: gauge::Gauges,
@@ -152,7 +153,7 @@ impl PartitionFold {
             if self.calls.contains_key(&id) {
                 continue;
             }
-            let mut held = Held::new(record);
+            let mut held = Box::new(Held::new(record));
             held.shown = !held.record.closed;
             held.gauged = self.gauges.replace(None, &held.record);
             if held.record.closed {
@@ -216,7 +217,7 @@ impl PartitionFold {
     }
 
     fn apply_call(&mut self, id: CallId, tenant: TenantId, e: Envelope) -> Change {
-        let new = || Held::new(Record::new(id.clone(), e.source.clone(), tenant));
+        let new = || Box::new(Held::new(Record::new(id.clone(), e.source.clone(), tenant)));
         let held = self.calls.entry(id.clone()).or_insert_with(new);
         if held.record.knows(&e.id) {
             return Change::Unchanged;

@@ -185,7 +185,7 @@ pub fn merge<'a>(
     attribution: Attribution,
     group: impl Fn(&RowKey) -> Option<Arc<str>>,
 ) -> BTreeMap<(usize, Arc<str>), Merged> {
-    let mut parts: BTreeMap<(usize, Arc<str>), Vec<(Time, &Row)>> = BTreeMap::new();
+    let mut parts: BTreeMap<(usize, Arc<str>), Parts<'_>> = BTreeMap::new();
     for (key, row) in rows {
         let slot = borders.partition_point(|b| *b <= key.start);
         if slot == 0 || slot == borders.len() {
@@ -197,6 +197,9 @@ pub fn merge<'a>(
     }
     parts.into_iter().map(|((slot, name), rows)| ((slot, name), merge_one(&rows, borders[slot], attribution))).collect()
 }
+
+/// Base rows of one thing in one interval, with their starts.
+type Parts<'a> = Vec<(Time, &'a Row)>;
 
 fn merge_one(rows: &[(Time, &Row)], start: Time, attribution: Attribution) -> Merged {
     let mut tally = Tally::sum(rows.iter().map(|(_, row)| match attribution {

@@ -40,6 +40,27 @@ fn an_answered_call_has_its_wait_talk_hold_and_wrap_up() {
 }
 
 #[test]
+fn ringing_that_stops_a_moment_before_the_caller_is_told_to_have_left_stopped_for_that() {
+    let left_after = |ms: i64| {
+        let cancelled =
+            AlertCancelled { agent: "ann".into(), device: None, queue: Some("sales".into()), rang_ms: None };
+        call(vec![
+            (0, offered()),
+            (1_000, queued("sales")),
+            (5_000, alerting("ann", Some("sales"))),
+            (9_000, cancelled.into()),
+            (9_000 + ms, dequeued("sales", QueueExit::Abandoned)),
+        ])
+    };
+    for (ms, ringing) in [(0, 1_i64), (1, 1), (60_000, 0)] {
+        let r = left_after(ms);
+        for (dim, id) in [(Dim::Queue, "sales"), (Dim::Agent, "ann")] {
+            assert_eq!(count(&r, dim, id, Field::AbandonRinging), ringing, "{dim} {ms}");
+        }
+    }
+}
+
+#[test]
 fn an_answer_whose_entry_was_missed_counts_with_the_vendors_wait() {
     let answer = Answered {
         agent: Some("ann".into()),
@@ -257,4 +278,18 @@ fn events_beyond_the_bound_are_dropped_and_counted() {
     let events: Vec<(i64, Event)> = (0..1_200).map(|i| (i, attached("n", &i.to_string()))).collect();
     let r = call(events);
     assert_eq!((r.timeline().len(), r.dropped), (stats::call::EVENTS_MAX, 200));
+}
+
+#[test]
+fn a_consultation_that_led_to_nothing_does_not_keep_the_first_agent_talking_for_ever() {
+    let r = call(vec![
+        (0, queued("sales")),
+        (1_000, answered("ann", Some("sales"))),
+        (5_000, held("ann")),
+        (5_000, consulted("ann", "bob")),
+        (9_000, retrieved("ann")),
+        (20_000, queued("support")), // the transfer was lost
+        (90_000, ended(Party::Caller)),
+    ]);
+    assert_eq!((r.segments[0].released_at, r.segments[0].release_implied), (Some(Time(20_000)), true));
 }

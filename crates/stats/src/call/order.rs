@@ -115,6 +115,9 @@ impl Record {
         let in_order = self.timeline.last().is_none_or(|last| last.order() < entry.order());
         if in_order && !self.doubts_end(&entry) {
             self.step(&entry);
+            if self.timeline.capacity() == 0 {
+                self.timeline.reserve(8); // most calls have about so many events
+            }
             self.timeline.push(entry);
         } else {
             let place = self.timeline.partition_point(|x| x.order() < entry.order());

@@ -13,6 +13,10 @@ use super::facts::{Alert, AlertEnd, Diversion, Segment, Visit, VisitEnd};
 /// minutes, and once an hour. What is more is another stay.
 pub const CLOCK_SLACK_MS: i64 = 2 * 3_600_000;
 
+/// A PBX that stops the ringing because the caller hung up tells that it stopped first, and that he left so much later at
+/// most, in milliseconds.
+const HANG_UP_MS: i64 = 500;
+
 impl Segment {
     /// Leaves the queue.
     pub(super) fn leave(&mut self, at: Time, exit: QueueExit, implied: bool) {
@@ -22,7 +26,20 @@ impl Segment {
         let by_caller = matches!(exit, QueueExit::Abandoned | QueueExit::ShortAbandoned);
         let end = if by_caller { AlertEnd::CallerLeft } else { AlertEnd::Cancelled };
         self.silence(at, end);
+        if by_caller {
+            self.explain_cancelled(at);
+        }
         self.settle();
+    }
+
+    /// The caller left: what stopped ringing a moment before stopped for that.
+    fn explain_cancelled(&mut self, left_at: Time) {
+        let stopped = |alert: &&mut Alert| {
+            alert.end == Some(AlertEnd::Cancelled) && alert.until.is_some_and(|t| left_at.since(t) <= HANG_UP_MS)
+        };
+        for alert in self.alerts.iter_mut().filter(stopped) {
+            alert.end = Some(AlertEnd::CallerLeft);
+        }
     }
 
     /// Ends what still rings.
@@ -303,10 +320,9 @@ impl Record {
             visit.left_at = Some(at);
             visit.end = Some(if served >= Some(visit.entered_at) { VisitEnd::Left } else { end });
         }
-        if let Some(last) = self.ivr.last_mut().filter(|l| l.left_at == Some(at)) {
-            if self.segments.is_empty() && self.diversions.is_empty() {
-                last.end = Some(end);
-            }
+        let only_ivr = self.segments.is_empty() && self.diversions.is_empty();
+        if let Some(last) = self.ivr.last_mut().filter(|l| only_ivr && l.left_at == Some(at)) {
+            last.end = Some(end);
         }
     }
 }

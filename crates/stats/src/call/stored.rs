@@ -138,10 +138,10 @@ impl Record {
 
     fn entry(&self, e: EventIn<'_>) -> Result<Entry, Error> {
         let mut event = model::event::decode(&e.y, e.d.get())?;
-        if event.is_none() {
-            if let Some((ty, data)) = model::lift::lift(model::lift::TABLE, &e.y, e.d.get())? {
-                event = model::event::decode(ty, &data)?;
-            }
+        if event.is_none()
+            && let Some((ty, data)) = model::lift::lift(model::lift::TABLE, &e.y, e.d.get())?
+        {
+            event = model::event::decode(ty, &data)?;
         }
         let Some(event) = event else {
             return Err(Error::Type { call: self.call.clone(), ty: e.y.into_owned() });

@@ -116,6 +116,8 @@ impl Record {
     }
 
     pub(super) fn retrieved(&mut self, at: Time, v: &Retrieved) -> bool {
+        // back from a consultation that led to nothing; a conference goes on
+        self.work.consulting &= self.segments.iter().any(|s| !s.conferenced_at.is_empty());
         let Some(s) = self.talk_of(v.agent.as_ref()) else { return false };
         let Some(hold) = s.held.last_mut().filter(|h| h.until.is_none()) else { return false };
         hold.until = Some(at);

@@ -94,7 +94,7 @@ impl Sink<'_> {
                 t.observe(Field::WaitAnswered, wait, n);
             });
         } else if let (Some(exit), Some(at)) = (s.exit, s.exit_at) {
-            let rang = s.alerts.iter().any(|a| a.end == Some(AlertEnd::CallerLeft) && a.until == Some(at));
+            let rang = s.alerts.iter().any(|a| a.end == Some(AlertEnd::CallerLeft));
             self.both(scope, at, offer, |t, n| match exit {
                 QueueExit::Abandoned | QueueExit::ShortAbandoned => {
                     let short = exit == QueueExit::ShortAbandoned;
