@@ -42,8 +42,8 @@ columns! {
         days_worked: i64 = c.days_worked,
         /// Sum of conversations that ended, hold not included.
         talk_ms: i64 = c.f.talk_ms,
-        /// talk_ms / completed.
-        mean_talk_ms: Option<f64> = mean(c.f.talk_ms, c.f.completed),
+        /// talk_ms / handled.
+        mean_talk_ms: Option<f64> = mean(c.f.talk_ms, c.f.answered),
         /// Conversations of no length.
         zero_talk: i64 = c.f.zero_talk,
         /// Conversations below ten seconds, those of no length included.

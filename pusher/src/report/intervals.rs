@@ -161,8 +161,8 @@ columns! {
         avg_hold_ms: Option<f64> = c.f.avg_hold_ms,
         /// wrap_up_ms / answered.
         avg_acw_ms: Option<f64> = c.f.avg_acw_ms,
-        /// Handling time of completed segments / those of them above 0.
-        aht_positive_ms: Option<f64> = mean(c.handle_ms(), c.f.completed - c.handle.count_le(0)),
+        /// Handling time / segments of a handling time above 0.
+        aht_positive_ms: Option<f64> = mean(c.handle_ms(), c.handle.count() - c.handle.count_le(0)),
         /// Mean handling time of completed segments of at most an hour.
         aht_le_3600s_ms: Option<f64> = c.handle.mean_le(3_600_000),
         /// The longest conversation.
