@@ -48,7 +48,12 @@ struct Listener {
     outbox: Outbox,
     /// A half-open link: the socket stays, nothing goes through.
     dead: bool,
+    /// Bytes of answers it asked for and may not have read yet: a long list is not held against the one who asked.
+    asked: usize,
 }
+
+/// Answers may pile up to so many times the backlog: enough for a whole snapshot asked for at once, not for ever.
+const ASKED_MAX: usize = 8;
 
 /// The driver.
 pub(crate) struct Driver {
@@ -185,16 +190,26 @@ impl Driver {
 
     /// Sends bytes to one session; cuts it when it is too far behind.
     fn send(&mut self, id: u64, chunk: Bytes) {
-        let Some(listener) = self.listeners.get(&id) else { return };
-        if listener.dead {
-            return;
-        }
-        let behind = listener.outbox.behind.fetch_add(chunk.len(), Ordering::Relaxed) + chunk.len();
-        let too_far = behind > self.plan.ami.backlog_bytes_max && self.pace != Pace::Fast;
+        let Some(listener) = self.listeners.get_mut(&id).filter(|listener| !listener.dead) else { return };
+        let before = listener.outbox.behind.fetch_add(chunk.len(), Ordering::Relaxed);
+        let behind = before + chunk.len();
+        let max = self.plan.ami.backlog_bytes_max;
+        let too_far = self.pace != Pace::Fast && behind > max + listener.asked.min(max * ASKED_MAX);
         if too_far || listener.outbox.chunks.try_send(chunk).is_err() {
             tracing::warn!(session = id, behind, "session is too far behind and is cut");
             self.listeners.remove(&id);
         }
+    }
+
+    /// Sends an answer to the session that asked.
+    fn reply(&mut self, id: u64, text: String) {
+        if let Some(listener) = self.listeners.get_mut(&id) {
+            if listener.outbox.behind.load(Ordering::Relaxed) == 0 {
+                listener.asked = 0;
+            }
+            listener.asked = listener.asked.saturating_add(text.len());
+        }
+        self.send(id, text.into());
     }
 
     /// Whether a session has still much to read.
@@ -236,7 +251,7 @@ impl Driver {
             text.push_str(&format!("LastReload: {up}\r\nStatus: Fully Booted\r\n\r\n"));
         }
         tracing::info!(session = id, "session has logged in");
-        self.listeners.insert(id, Listener { hearing, outbox, dead: false });
+        self.listeners.insert(id, Listener { hearing, outbox, dead: false, asked: 0 });
         self.send(id, text.into());
     }
 
@@ -249,7 +264,7 @@ impl Driver {
         self.tell();
         let Some(listener) = self.listeners.get_mut(&id).filter(|listener| !listener.dead) else { return };
         let answered = answer(&mut self.centre, &mut listener.hearing, action);
-        self.send(id, answered.text.into());
+        self.reply(id, answered.text);
         if answered.bye {
             self.listeners.remove(&id);
         }

@@ -49,9 +49,7 @@ async fn stage(config: Config) -> Stage {
 
 /// A default centre in real time.
 async fn lively() -> Stage {
-    let mut config = Config::default();
-    config.warm_up = Millis::seconds(300);
-    stage(config).await
+    stage(Config { warm_up: Millis::seconds(300), ..Default::default() }).await
 }
 
 struct Client {
@@ -351,8 +349,7 @@ async fn a_half_open_link_is_silent_while_others_are_served() {
 
 #[tokio::test]
 async fn a_session_that_does_not_read_is_cut_and_others_are_not() {
-    let mut config = Config::default();
-    config.warm_up = Millis::seconds(60);
+    let mut config = Config { warm_up: Millis::seconds(60), ..Default::default() };
     config.ami.backlog_max = service::Size::bytes(200_000);
     config.ami.write_timeout = Millis::new(500);
     config.arrivals.calls_per_hour = 4_000.0;
@@ -375,6 +372,32 @@ async fn a_session_that_does_not_read_is_cut_and_others_are_not() {
         }
         assert_eq!(good.ask("Ping", &[]).await["Ping"], "Pong");
         drop(deaf);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_snapshot_longer_than_the_backlog_reaches_who_asked_for_it() {
+    let config = Config {
+        warm_up: Millis::seconds(300),
+        ami: simulator::Ami { backlog_max: service::Size::bytes(65_536), ..Default::default() },
+        ..Default::default()
+    };
+    let stage = stage(config).await;
+    within(async {
+        let mut client = Client::login(&stage).await;
+        let asked = ["QueueStatus", "CoreShowChannels", "DeviceStateList", "QueueSummary", "BridgeList"];
+        for action in asked.iter().chain(&asked).chain(&asked) {
+            client.send(action, &[]).await;
+        }
+        Clock::system().sleep(Duration::from_millis(300)).await;
+        let before = client.bytes;
+        let mut complete = 0;
+        while complete < 15 {
+            let frame = client.frame().await.expect("not cut for what it asked");
+            complete += usize::from(frame.get("EventList") == Some("Complete"));
+        }
+        assert!(client.bytes - before > 100_000, "the lists are too short to prove anything");
     })
     .await;
 }

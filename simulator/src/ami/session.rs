@@ -19,6 +19,9 @@ use crate::plan::{Ami, User};
 /// A connection that has not logged in by then is closed (`authtimeout`).
 const LOGIN_MAX: Duration = Duration::from_secs(30);
 
+/// So many bytes are written under one limit of time.
+const PIECE: usize = 64 * 1_024;
+
 /// How many chunks may wait for a session. Together with the backlog in bytes this bounds what a slow reader costs.
 pub(crate) const CHUNKS_MAX: usize = 4_096;
 
@@ -101,11 +104,15 @@ struct Link {
 
 impl Link {
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Ended> {
-        match self.clock.timeout(self.limit, self.stream.write_all(bytes)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Ended::ByClient),
-            Err(_) => Err(Ended::TookNothing),
+        // Piece by piece: the limit is for a client that takes nothing, not for one that takes a long list slowly.
+        for piece in bytes.chunks(PIECE) {
+            match self.clock.timeout(self.limit, self.stream.write_all(piece)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(Ended::ByClient),
+                Err(_) => return Err(Ended::TookNothing),
+            }
         }
+        Ok(())
     }
 
     /// Reads until a whole action is there. May be dropped and called again: nothing read is lost.

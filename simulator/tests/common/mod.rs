@@ -13,10 +13,12 @@ pub const START_MS: i64 = 1_767_225_600_000;
 
 /// Forty agents in UTC for an hour, a fifth of them on a shift that begins and ends in it; everything that can happen does.
 pub fn small() -> Config {
-    let mut config = Config::default();
-    config.time_zone = "UTC".to_owned();
-    config.warm_up = Millis::new(0);
-    config.arrivals_for = Millis::seconds(3_600);
+    let mut config = Config {
+        time_zone: "UTC".to_owned(),
+        warm_up: Millis::new(0),
+        arrivals_for: Millis::seconds(3_600),
+        ..Default::default()
+    };
     config.arrivals.calls_per_hour = 1_750.0;
     config.manners.blind_to_queue_share = 0.05;
     config.manners.attended_share = 0.15;
