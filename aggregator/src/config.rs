@@ -15,7 +15,8 @@ pub struct Config {
     pub journal: journal::config::Config,
     /// The store; unused when the process provides one to all its components.
     pub store: store::config::Config,
-    /// The shortest time between two writings of live views while events come fast. The first change after a quiet time is written at once.
+    /// The shortest time between two writings of live views while events come fast. The first change after a quiet
+    /// time is written at once.
     pub tick: Millis,
     /// The longest time between two checkpoints while events come.
     pub checkpoint_every: Millis,
@@ -27,9 +28,11 @@ pub struct Config {
     pub batch_bytes: Size,
     /// Closed calls of one partition that stay in memory for late events; others are looked up in the store.
     pub closed_calls_kept: usize,
-    /// Hours of rows (of one queue, agent, …) of one partition that stay in memory; others are looked up in the store.
+    /// Hours of rows (of one queue, agent, …) of one partition that stay in memory; others are looked up in the
+    /// store.
     pub row_hours_kept: usize,
-    /// A base row that ended so long before the latest event is past: a change of it is told on the stream `records`, from which corrections are made.
+    /// A base row that ended so long before the latest event is past: a change of it is told on the stream `records`,
+    /// from which corrections are made.
     pub restated_after: Millis,
     /// How often the aggregator writes its health to the stream `health`.
     pub heartbeat: Millis,

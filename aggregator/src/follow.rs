@@ -222,10 +222,10 @@ impl Membership<'_> {
     /// Measures the lag, and tells how far each partition is.
     async fn measure(&mut self) -> Result<()> {
         let (mut lag, at) = (0, self.wall());
-        for shard in self.shards.values() {
-            let end = self.of.journal.end(shard.partition.0, shard.partition.1).await?;
-            lag += end.saturating_sub(shard.next);
-            self.outbox.add_fold(shard, at, &self.of.context.instance, end);
+        for shard in self.shards.values_mut() {
+            shard.end = self.of.journal.end(shard.partition.0, shard.partition.1).await?;
+            lag += shard.end.saturating_sub(shard.next);
+            self.outbox.add_fold(shard, at, &self.of.context.instance);
         }
         self.of.telemetry.lag.set(lag as f64);
         if lag > LAG_MAX {
@@ -241,8 +241,7 @@ impl Membership<'_> {
         for shard in self.shards.values_mut() {
             if shard.has_news() {
                 self.outbox.add(shard, at);
-                let end = shard.next; // at least; the true end follows within a second
-                self.outbox.add_fold(shard, at, &self.of.context.instance, end);
+                self.outbox.add_fold(shard, at, &self.of.context.instance);
             }
         }
         self.told_at = now;
@@ -338,8 +337,8 @@ impl Membership<'_> {
             tracing::info!(part = %shard.part(), next = shard.next, fence = shard.held.fence, "partition taken");
             shard.renew();
             self.outbox.add(&mut shard, at);
-            let end = self.of.journal.end(stream, number).await?;
-            self.outbox.add_fold(&shard, at, &self.of.context.instance, end);
+            shard.end = self.of.journal.end(stream, number).await?;
+            self.outbox.add_fold(&shard, at, &self.of.context.instance);
             self.shards.insert(*partition, shard);
         }
         let now = self.now();
@@ -347,11 +346,13 @@ impl Membership<'_> {
     }
 
     async fn revoked(&mut self, partitions: &[Partition]) -> Result<()> {
-        // When they are another's already, this ends the membership: what was not written is folded again, by whoever holds it.
+        // When they are another's already, this ends the membership: what was not written is folded again, by whoever
+        // holds it.
         self.settle().await?;
         for partition in partitions {
             if let Some(shard) = self.shards.remove(partition) {
-                tracing::info!(part = %shard.part(), next = shard.next, blocks = shard.blocks(), "partition handed over");
+                let (part, next, blocks) = (shard.part(), shard.next, shard.blocks());
+                tracing::info!(%part, next, blocks, "partition handed over");
                 self.outbox.drop_part(shard.part());
             }
         }

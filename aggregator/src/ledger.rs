@@ -95,7 +95,8 @@ impl Ledger {
         taken
     }
 
-    /// Drops blocks beyond `keep`, the longest unused first. Only what is stored may be dropped: call it when nothing is being written.
+    /// Drops blocks beyond `keep`, the longest unused first. Only what is stored may be dropped: call it when nothing
+    /// is being written.
     pub(crate) fn evict(&mut self, keep: usize) {
         if self.blocks.len() <= keep {
             return;

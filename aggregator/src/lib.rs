@@ -1,12 +1,13 @@
 //! The aggregator: folds the event streams into call records, interval rows and live views.
 //!
 //! **What it is.** One loop that follows the partitions of `events.*` that its group deals to it. Each partition is a
-//! [`stats::fold::PartitionFold`] with its rows. At each tick what changed is told on the stream `views` ([`store::frame`]); at each checkpoint the changed
-//! records, rows and states go into the [`store::Reports`] together with the position, and closed calls and restated rows are told on the
-//! stream `records`. Besides: [`catch_up_to_end`] folds as fast as it can (imports), [`rebuild`] folds everything anew, and [`diff`] compares.
+//! [`stats::fold::PartitionFold`] with its rows. At each tick what changed is told on the stream `views`
+//! ([`store::frame`]); at each checkpoint the changed records, rows and states go into the [`store::Reports`] together
+//! with the position, and closed calls and restated rows are told on the stream `records`. Besides:
+//! [`catch_up_to_end`] folds as fast as it can (imports), [`rebuild`] folds everything anew, and [`diff`] compares.
 //!
-//! **What it is not.** It decides nothing and serves nothing; what a figure means is in `stats`. The journal's committed positions are not used: the
-//! store's are, because they are written together with the state.
+//! **What it is not.** It decides nothing and serves nothing; what a figure means is in `stats`. The journal's
+//! committed positions are not used: the store's are, because they are written together with the state.
 //!
 //! - Invariant: what is stored is the fold of exactly the events before the stored position.
 //! - Invariant: whatever is in memory can be lost at any moment: it is folded again.

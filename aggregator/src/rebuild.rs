@@ -18,8 +18,8 @@ const NAMED_MAX: usize = 1_000;
 /// Rows compared at once: those of a week.
 const STEP_MS: i64 = 7 * 24 * 3_600_000;
 
-/// Folds every event anew into an empty store, exactly as far as `old` is folded, so that the two can be [compared](diff). Nothing of
-/// `old` changes; it should rest meanwhile.
+/// Folds every event anew into an empty store, exactly as far as `old` is folded, so that the two can be
+/// [compared](diff). Nothing of `old` changes; it should rest meanwhile.
 ///
 /// # Errors
 /// `NotEmpty`; as [`crate::catch_up_to_end`].
@@ -135,7 +135,8 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Compares two stores: every row, every call with its timeline, every position. `progress` is told a share from 0 to 1 now and then.
+/// Compares two stores: every row, every call with its timeline, every position. `progress` is told a share from 0 to
+/// 1 now and then.
 ///
 /// # Errors
 /// Those of the stores.

@@ -13,7 +13,8 @@ const REMARK: &str = "fold";
 pub struct Rules {
     /// The fold's own settings.
     pub settings: Settings,
-    /// A row that ended so long before the latest event is past: a change of it is told as a restatement. In milliseconds.
+    /// A row that ended so long before the latest event is past: a change of it is told as a restatement. In
+    /// milliseconds.
     pub restated_after_ms: i64,
     /// Blocks of rows of one partition that stay in memory.
     pub blocks_kept: usize,

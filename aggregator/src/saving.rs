@@ -51,7 +51,8 @@ impl Saver {
         Ok(Saving(done))
     }
 
-    /// Writes: first what is told on `records`, then the checkpoint. After a crash in between it is told twice, but never not at all.
+    /// Writes: first what is told on `records`, then the checkpoint. After a crash in between it is told twice, but
+    /// never not at all.
     pub(crate) async fn save(&self, changes: &[Change], mut told: Vec<Entry>) -> Result<()> {
         let check = self.context.health.check("store");
         let clock = &self.context.clock;
@@ -71,7 +72,8 @@ impl Saver {
             if error.is_fenced() || !error.is_transient() || last {
                 return Err(error);
             }
-            tracing::warn!(%error, source = std::error::Error::source(&error).map(ToString::to_string), "checkpoint not written, trying again");
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(%error, cause, "checkpoint not written, trying again");
             check.degraded(format!("the checkpoint is not written: {error}"));
             backoff.wait().await;
         }

@@ -19,7 +19,8 @@ use crate::{Result, states};
 
 /// Events folded between two looks at other tasks while others live on the same threads: about a millisecond.
 const LIVE_CHUNK: usize = 256;
-/// The same when nobody waits. A call whose events come in one chunk is counted once and not taken back and counted again.
+/// The same when nobody waits. A call whose events come in one chunk is counted once and not taken back and counted
+/// again.
 const BULK_CHUNK: usize = 2_048;
 /// Records encoded or loaded between two looks at other tasks.
 const CHUNK: usize = 256;
@@ -32,6 +33,8 @@ pub(crate) struct Shard {
     pub(crate) held: Held,
     /// The next offset to fold.
     pub(crate) next: u64,
+    /// The end of the partition when it was last looked at.
+    pub(crate) end: u64,
     /// The time of the latest event.
     pub(crate) as_of: Time,
     /// Events folded since the last snapshot.
@@ -102,6 +105,7 @@ impl Shard {
             partition,
             next: taken.next.unwrap_or(start),
             held: taken.held,
+            end: 0,
             as_of,
             unsaved: 0,
             tells,
@@ -252,7 +256,8 @@ impl Shard {
             .map(|key| (self.ledger.row(&key).cloned().unwrap_or_default(), key))
             .map(|(row, key)| (key, row))
             .collect();
-        // Nothing is unsaved but what is in the snapshot: closed calls may leave memory, as long as they are found in flight.
+        // Nothing is unsaved but what is in the snapshot: closed calls may leave memory, as long as they are found in
+        // flight.
         self.in_flight =
             calls.iter().filter(|call| call.is_closed()).map(|call| (call.id().clone(), call.clone())).collect();
         self.fold.evict_closed();

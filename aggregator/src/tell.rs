@@ -32,7 +32,8 @@ impl Outbox {
     }
 
     /// Adds the partition's own frame: how far it is.
-    pub(crate) fn add_fold(&mut self, shard: &Shard, at: Time, owner: &str, end: u64) {
+    pub(crate) fn add_fold(&mut self, shard: &Shard, at: Time, owner: &str) {
+        let end = shard.end.max(shard.next);
         let fold =
             Fold { part: shard.part().to_string(), owner: owner.to_owned(), next: shard.next, end, complete: true };
         self.waiting.insert(key(shard, FOLD_VIEW), frame(shard, at, Body::Fold(fold)).to_json().into());
@@ -42,7 +43,8 @@ impl Outbox {
         self.waiting.is_empty()
     }
 
-    /// The frames as entries; they stay here until [`Self::written`]. A partition's own frame comes last, so that what it calls complete is.
+    /// The frames as entries; they stay here until [`Self::written`]. A partition's own frame comes last, so that what
+    /// it calls complete is.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         let entry =
             |(key, value): (&Bytes, &Bytes)| Entry { stream: Stream::Views, key: key.clone(), value: value.clone() };

@@ -114,8 +114,8 @@ pub fn call(id: &str, at: i64, dice: &mut Dice) -> Vec<Envelope> {
     out
 }
 
-/// A history of `calls` calls from `from` on, with agents, queues and a source; out of order within a few events, with duplicates
-/// and some that come much later than they happened.
+/// A history of `calls` calls from `from` on, with agents, queues and a source; out of order within a few events, with
+/// duplicates and some that come much later than they happened.
 pub fn history(calls: u64, from: i64, seed: u64) -> Vec<Envelope> {
     let mut dice = Dice::new(seed);
     let mut events = vec![event(Subject::Source("pbx1".into()), from - 1_000, source::Connected::default())];

@@ -36,7 +36,7 @@ pub enum Error {
     },
     /// The positions in this store are of another journal: nothing can be resumed here.
     #[error(
-        "the store holds positions of journal {found:?}, and this is journal {wanted:?}: give it its own store, or rebuild"
+        "the store holds positions of journal {found:?}, and this is journal {wanted:?}: give each its store, or rebuild"
     )]
     Foreign {
         /// What the store was filled from.

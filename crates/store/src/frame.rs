@@ -1,15 +1,17 @@
 //! The form in which the aggregator's figures travel on the journal: stream `views` (compacted) and stream `records`.
 //!
-//! A record of `views` has the key `VIEW@PART` (`queue/sales@events.call/2`) and a [`Frame`] as its value, in JSON; an empty value says
-//! that the view is gone. A record of `records` has the call's id or the row's key, and a [`Frame`] too.
+//! A record of `views` has the key `VIEW@PART` (`queue/sales@events.call/2`) and a [`Frame`] as its value, in JSON; an
+//! empty value says that the view is gone. A record of `records` has the call's id or the row's key, and a [`Frame`]
+//! too.
 //!
-//! **Reading `views`.** Keep the latest frame of each key, by [`Version`] (not by arrival). Merge the frames of one view over the partitions. When a
-//! [`Body::Fold`] of a partition arrives with a new epoch, and after it a frame with [`Fold::complete`], drop that partition's frames of older
-//! epochs: the new owner has put all that still is. A row's frame holds the *whole* partial row of its partition and replaces what the store
-//! has of that row and partition if its number is not below the store's [`version`](crate::reports::Block::version).
+//! **Reading `views`.** Keep the latest frame of each key, by [`Version`] (not by arrival). Merge the frames of one
+//! view over the partitions. When a [`Body::Fold`] of a partition arrives with a new epoch, and after it a frame with
+//! [`Fold::complete`], drop that partition's frames of older epochs: the new owner has put all that still is. A row's
+//! frame holds the *whole* partial row of its partition and replaces what the store has of that row and partition if
+//! its number is not below the store's [`version`](crate::reports::Block::version).
 //!
-//! **Row keys are a ring** of [`RING_MS`]: the row of the day after next overwrites the one of today, so that the compacted stream stays bounded. The
-//! body says which row it really is.
+//! **Row keys are a ring** of [`RING_MS`]: the row of the day after next overwrites the one of today, so that the
+//! compacted stream stays bounded. The body says which row it really is.
 
 use model::Time;
 use serde::{Deserialize, Serialize};
@@ -26,8 +28,8 @@ pub const RING_MS: i64 = 48 * 3_600_000;
 /// A value of `views` or `records`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Frame {
-    /// Which of two frames of a key is newer. The epoch is the fence of the partition's owner; the number is the offset up to which the
-    /// partition was folded, so several frames of one tick share it.
+    /// Which of two frames of a key is newer. The epoch is the fence of the partition's owner; the number is the
+    /// offset up to which the partition was folded, so several frames of one tick share it.
     pub version: Version,
     /// The time of the latest event that the partition has folded, vendor clock.
     pub as_of: Time,

@@ -1,13 +1,15 @@
 //! The stores: reports, records and checkpoints that outlive the process, and live state that does not.
 //!
-//! **What it is.** Two contracts, each with a conformance suite. [`Reports`]: the folded state of each partition beside the position it was
-//! folded up to, and the questions that reports ask of it ([`sqlite`] implements it). [`Live`]: the latest partial view of each key and partition
-//! ([`live::Memory`]). And the form in which partial views travel on the journal's `views` stream ([`frame`]).
+//! **What it is.** Two contracts, each with a conformance suite. [`Reports`]: the folded state of each partition
+//! beside the position it was folded up to, and the questions that reports ask of it ([`sqlite`] implements it).
+//! [`Live`]: the latest partial view of each key and partition ([`live::Memory`]). And the form in which partial views
+//! travel on the journal's `views` stream ([`frame`]).
 //!
-//! **What it is not.** It folds nothing and decides nothing; it knows no journal (partitions are names, [`Part`]); it is not the truth: all of it can be
-//! deleted and folded again from the events.
+//! **What it is not.** It folds nothing and decides nothing; it knows no journal (partitions are names, [`Part`]); it
+//! is not the truth: all of it can be deleted and folded again from the events.
 //!
-//! - Invariant: state and position change in one transaction, so what is stored is always the fold of exactly the events before the position.
+//! - Invariant: state and position change in one transaction, so what is stored is always the fold of exactly the
+//!   events before the position.
 //! - Invariant: of two owners of a partition only the later one can write.
 //! - Invariant: a reader sees a checkpoint entirely or not at all.
 //!

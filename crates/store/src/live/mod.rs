@@ -1,6 +1,7 @@
 //! Live state: the latest partial view of each key and partition, for readers that merge them.
 //!
-//! Start at [`Live`], the contract. [`Memory`] is the implementation of one process; [`conformance`] is what each must pass.
+//! Start at [`Live`], the contract. [`Memory`] is the implementation of one process; [`conformance`] is what each must
+//! pass.
 
 pub mod conformance;
 mod memory;
@@ -65,18 +66,23 @@ pub struct Changes {
 ///
 /// # The contract
 ///
-/// **Newer wins.** A slot holds the value with the highest [`Version`] that was put; an equal or older one changes nothing and is no
-/// error. So writes may be repeated and may arrive in any order, and a partition's former owner cannot undo its heir's work.
+/// **Newer wins.** A slot holds the value with the highest [`Version`] that was put; an equal or older one changes
+/// nothing and is no error. So writes may be repeated and may arrive in any order, and a partition's former owner
+/// cannot undo its heir's work.
 ///
-/// **Removal** is a value of `None` with a version; it is remembered (up to a bound of slots) so that an older put does not bring the slot back.
+/// **Removal** is a value of `None` with a version; it is remembered (up to a bound of slots) so that an older put
+/// does not bring the slot back.
 ///
-/// **Takeover.** [`begin`](Live::begin) empties every slot of the partition with an epoch below the given one: the heir puts all it has anyway.
+/// **Takeover.** [`begin`](Live::begin) empties every slot of the partition with an epoch below the given one: the
+/// heir puts all it has anyway.
 ///
-/// **Watching.** Every change moves the cursor. [`changes`](Live::changes) gives each changed slot once, with its latest value, however often it
-/// changed. A cursor that is too old answers [`Lapsed`](crate::Error::Lapsed), and the reader takes a [`snapshot`](Live::snapshot). A snapshot and the changes since
-/// its cursor miss nothing and are of one line: merging them gives the next snapshot.
+/// **Watching.** Every change moves the cursor. [`changes`](Live::changes) gives each changed slot once, with its
+/// latest value, however often it changed. A cursor that is too old answers [`Lapsed`](crate::Error::Lapsed), and the
+/// reader takes a [`snapshot`](Live::snapshot). A snapshot and the changes since its cursor miss nothing and are of
+/// one line: merging them gives the next snapshot.
 ///
-/// **Bounds.** Slots, their size and the remembered changes are bounded; a put beyond is refused whole with [`TooLarge`](crate::Error::TooLarge).
+/// **Bounds.** Slots, their size and the remembered changes are bounded; a put beyond is refused whole with
+/// [`TooLarge`](crate::Error::TooLarge).
 #[async_trait]
 pub trait Live: Send + Sync + 'static {
     /// Puts values, all or none.
@@ -97,7 +103,8 @@ pub trait Live: Send + Sync + 'static {
     /// `Storage`.
     async fn snapshot(&self, prefix: &str) -> Result<Snapshot>;
 
-    /// What changed after `since`, at most `limit` slots; waits until there is something. Dropping the future loses nothing.
+    /// What changed after `since`, at most `limit` slots; waits until there is something. Dropping the future loses
+    /// nothing.
     ///
     /// # Errors
     /// `Lapsed`, `Storage`.

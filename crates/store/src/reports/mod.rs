@@ -1,6 +1,7 @@
 //! Reports, records and checkpoints: the folded state of every partition, and the questions that can be asked of it.
 //!
-//! Start at [`Reports`], the contract. [`crate::sqlite`] implements it; [`conformance`] is what each implementation must pass.
+//! Start at [`Reports`], the contract. [`crate::sqlite`] implements it; [`conformance`] is what each implementation
+//! must pass.
 
 pub mod conformance;
 mod query;
@@ -134,24 +135,28 @@ pub struct Resumed {
 ///
 /// # The contract
 ///
-/// **One transaction.** A [`checkpoint`](Reports::checkpoint) writes the changes of its partitions and their positions together, or
-/// nothing. So after a crash, what is stored is exactly the fold of every event before the stored position: folding on from there gives
-/// what would have been without the crash. It need not be safe from a power cut when it is answered: a checkpoint that a power cut undoes is
-/// undone *whole*, positions included, and the journal, which is safe, is folded again from the older position. (So SQLite runs with
-/// `synchronous=NORMAL`.)
+/// **One transaction.** A [`checkpoint`](Reports::checkpoint) writes the changes of its partitions and their positions
+/// together, or nothing. So after a crash, what is stored is exactly the fold of every event before the stored
+/// position: folding on from there gives what would have been without the crash. It need not be safe from a power cut
+/// when it is answered: a checkpoint that a power cut undoes is undone *whole*, positions included, and the journal,
+/// which is safe, is folded again from the older position. (So SQLite runs with `synchronous=NORMAL`.)
 ///
-/// **Taking and fencing.** [`take`](Reports::take) raises the partition's fence. Only a checkpoint with the current fence of *every* partition it
-/// names is written; any other is [`Fenced`](crate::Error::Fenced), whole. So of two owners, the later wins, and nothing of the
-/// earlier one's work is written from then on. Everything it had written before is seen by [`resume`](Reports::resume).
+/// **Taking and fencing.** [`take`](Reports::take) raises the partition's fence. Only a checkpoint with the current
+/// fence of *every* partition it names is written; any other is [`Fenced`](crate::Error::Fenced), whole. So of two
+/// owners, the later wins, and nothing of the earlier one's work is written from then on. Everything it had written
+/// before is seen by [`resume`](Reports::resume).
 ///
-/// **One journal.** The positions are of one journal, named at the first `take`; another one is refused as [`Foreign`](crate::Error::Foreign).
+/// **One journal.** The positions are of one journal, named at the first `take`; another one is refused as
+/// [`Foreign`](crate::Error::Foreign).
 ///
-/// **Partial rows.** A row is stored per partition, in [`Block`]s of an hour. Readers get the sum over partitions ([`rows`](Reports::rows)), or the parts
-/// ([`blocks_in`](Reports::blocks_in)). Both see a checkpoint entirely or not at all.
+/// **Partial rows.** A row is stored per partition, in [`Block`]s of an hour. Readers get the sum over partitions
+/// ([`rows`](Reports::rows)), or the parts ([`blocks_in`](Reports::blocks_in)). Both see a checkpoint entirely or not
+/// at all.
 ///
 /// **Several processes** may write and read. Readers never wait for writers.
 ///
-/// **Bounds.** Answers are bounded ([`ROWS_MAX`], [`PAGE_MAX`]); more is refused as [`TooLarge`](crate::Error::TooLarge), never cut silently.
+/// **Bounds.** Answers are bounded ([`ROWS_MAX`], [`PAGE_MAX`]); more is refused as
+/// [`TooLarge`](crate::Error::TooLarge), never cut silently.
 ///
 /// **Cancellation.** Dropping a future is safe; a dropped checkpoint may have happened.
 ///
@@ -191,7 +196,8 @@ pub trait Reports: Send + Sync + 'static {
     /// `TooLarge`.
     async fn rows(&self, filter: &RowFilter) -> Result<BTreeMap<RowKey, Row>>;
 
-    /// The blocks whose hour touches the range, each with its partition, for readers that merge later parts into them. Rows outside of the range are in them too.
+    /// The blocks whose hour touches the range, each with its partition, for readers that merge later parts into them.
+    /// Rows outside of the range are in them too.
     ///
     /// # Errors
     /// `TooLarge`.
@@ -224,7 +230,8 @@ pub trait Reports: Send + Sync + 'static {
     /// Removes what is older than the retention, in small steps between the checkpoints.
     async fn sweep(&self, retention: Retention) -> Result<Swept>;
 
-    /// Removes every call, block, state and position, and raises every fence, so that whoever was folding is refused. Remarks stay.
+    /// Removes every call, block, state and position, and raises every fence, so that whoever was folding is refused.
+    /// Remarks stay.
     async fn wipe(&self) -> Result<()>;
 
     /// Lets go of the storage. Everything afterwards is `Closed`; a second close does nothing.

@@ -1,7 +1,7 @@
 //! Reports in SQLite: one file, one writer at a time, any number of readers.
 //!
-//! The statements are SQL that PostgreSQL runs as well (`ON CONFLICT … excluded`, numbered parameters); only [`schema`] and the opening
-//! of the file are SQLite's own.
+//! The statements are SQL that PostgreSQL runs as well (`ON CONFLICT … excluded`, numbered parameters); only
+//! [`schema`] and the opening of the file are SQLite's own.
 
 mod read;
 mod schema;
@@ -29,7 +29,8 @@ use crate::{Error, Part, Result};
 const BUSY: Duration = Duration::from_secs(10);
 /// Connections that read.
 const READERS: u32 = 4;
-/// Pages of the write-ahead log until it is copied into the file: larger than SQLite's 1,000, so that a bulk import copies a hot page once, not for each transaction.
+/// Pages of the write-ahead log until it is copied into the file: larger than SQLite's 1,000, so that a bulk import
+/// copies a hot page once, not for each transaction.
 const WAL_PAGES: &str = "4000";
 
 /// Reports in a SQLite file. A cheap handle.
@@ -63,7 +64,8 @@ impl Sqlite {
             Error::Storage(reason) => Error::NotAStore { path: path.to_owned(), reason },
             other => other,
         };
-        // One connection: writers of this process queue here, in turn, and not in SQLite's busy handler, which is unfair.
+        // One connection: writers of this process queue here, in turn, and not in SQLite's busy handler, which is
+        // unfair.
         let writer =
             SqlitePoolOptions::new().max_connections(1).acquire_timeout(BUSY * 6).connect_with(options.clone());
         let writer = writer.await.map_err(refused)?;

@@ -135,7 +135,8 @@ pub(super) async fn blocks_by_key(pool: &SqlitePool, part: &Part, keys: &[BlockK
     let mut found = Vec::new();
     for chunk in keys.chunks(CHUNK) {
         let mut sql = QueryBuilder::<Sqlite>::new(
-            "SELECT dim, hour, tenant, source, id, version, body FROM blocks WHERE part = (SELECT code FROM parts WHERE part = ",
+            "SELECT dim, hour, tenant, source, id, version, body FROM blocks \
+             WHERE part = (SELECT code FROM parts WHERE part = ",
         );
         sql.push_bind(part.to_string()).push(") AND (dim, hour, tenant, source, id) IN (");
         sql.push_values(chunk, |mut values, key| {
@@ -168,7 +169,8 @@ fn block(row: &SqliteRow) -> Result<Block> {
 fn blocks_query(filter: &RowFilter) -> QueryBuilder<Sqlite> {
     let first = filter.from.ms().div_euclid(BLOCK_MS) * BLOCK_MS;
     let mut sql = QueryBuilder::new(
-        "SELECT dim, hour, tenant, source, id, version, body, parts.part FROM blocks JOIN parts ON parts.code = blocks.part WHERE dim = ",
+        "SELECT dim, hour, tenant, source, id, version, body, parts.part \
+         FROM blocks JOIN parts ON parts.code = blocks.part WHERE dim = ",
     );
     sql.push_bind(codec::dim_code(filter.dim)).push(" AND hour >= ").push_bind(first);
     sql.push(" AND hour < ").push_bind(filter.to.ms());

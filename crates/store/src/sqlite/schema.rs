@@ -25,7 +25,8 @@ fn version(text: &str) -> (u32, u32, u32) {
     (next(), next(), next())
 }
 
-/// Climbs from the version that the file has to the newest. Several processes may try at once: the first does it, the others wait.
+/// Climbs from the version that the file has to the newest. Several processes may try at once: the first does it, the
+/// others wait.
 pub(super) async fn migrate(pool: &SqlitePool) -> Result<()> {
     let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
     let found: i64 = sqlx::query("PRAGMA user_version").fetch_one(&mut *tx).await?.try_get(0)?;

@@ -13,7 +13,8 @@ pub(super) async fn sweep(pool: &SqlitePool, retention: Retention) -> Result<Swe
     if let Some(before) = retention.calls_before {
         swept.calls = repeat(
             pool,
-            "DELETE FROM calls WHERE id IN (SELECT id FROM calls WHERE closed = 1 AND ended_at < $1 AND offered_at < $1 LIMIT $2)",
+            "DELETE FROM calls WHERE id IN \
+             (SELECT id FROM calls WHERE closed = 1 AND ended_at < $1 AND offered_at < $1 LIMIT $2)",
             before.ms(),
         )
         .await?;

@@ -8,7 +8,8 @@ use crate::codec;
 use crate::reports::{Block, Change, Held, State, StoredCall, Taken};
 use crate::{Error, Part, Result};
 
-/// Rows in one statement. Few sizes of statements, so that the prepared ones are found again; far below SQLite's 32,766 parameters.
+/// Rows in one statement. Few sizes of statements, so that the prepared ones are found again; far below SQLite's
+/// 32,766 parameters.
 const CHUNK: usize = 128;
 /// Bodies encoded between two looks at other tasks.
 const ENCODED: usize = 64;
