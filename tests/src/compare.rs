@@ -146,9 +146,9 @@ pub fn agent(
         let product = number(row, field, differences);
         differences.near(&format!("{name} {field}"), product, truth, slack);
     }
-    for (reason, seconds) in &truth.paused_s {
+    for (reason, paused) in &truth.paused_ms {
         let product = number(row, &format!("not_ready_by.{reason}"), differences);
-        differences.near(&format!("{name} paused for {reason}"), product, seconds * 1000, QUEUE_LOG_MS * truth.pauses);
+        differences.near(&format!("{name} paused for {reason}"), product, *paused, QUEUE_LOG_MS * truth.pauses);
     }
 }
 

@@ -53,9 +53,9 @@ pub struct Agent {
     pub talk_ms: i64,
     /// Sum of holds (ms).
     pub hold_ms: i64,
-    /// Pauses by reason, in whole seconds of `queue_log`.
-    pub paused_s: BTreeMap<String, i64>,
-    /// How many pauses those seconds come from: each is off by up to a second.
+    /// Pauses by reason (ms), from the whole seconds of `queue_log`, busy times taken out.
+    pub paused_ms: BTreeMap<String, i64>,
+    /// How many pauses those come from: each is off by up to a second.
     pub pauses: i64,
 }
 
@@ -111,7 +111,7 @@ pub fn agents(oracle: &Oracle) -> BTreeMap<String, Agent> {
     }
     for pause in &oracle.pauses {
         let agent = agents.entry(pause.agent.clone()).or_default();
-        *agent.paused_s.entry(pause.reason.clone()).or_default() += pause.to - pause.from;
+        *agent.paused_ms.entry(pause.reason.clone()).or_default() += (pause.to - pause.from) * 1000 - pause.busy_ms;
         agent.pauses += 1;
     }
     agents
@@ -205,7 +205,7 @@ mod tests {
             (1, 1, 1, 6000)
         );
         let agents = agents(&oracle);
-        assert_eq!(agents["103"].paused_s, BTreeMap::from([("lunch".into(), 4), ("coffee".into(), 6)]));
+        assert_eq!(agents["103"].paused_ms, BTreeMap::from([("lunch".into(), 4000), ("coffee".into(), 6000)]));
         assert_eq!((agents["105"].rona, agents["103"].transfers), (1, 1));
         assert_eq!(oracle.calls.len(), 2);
     }

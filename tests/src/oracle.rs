@@ -73,6 +73,9 @@ pub struct Stay {
     pub service: Option<Service>,
 }
 
+/// After-call work that `queues.conf` gives an agent after a queue's call.
+const WRAP_UP_MS: i64 = 2000;
+
 /// A paused spell of an agent, in whole seconds of `queue_log`.
 #[derive(Clone, Debug)]
 pub struct Pause {
@@ -84,6 +87,8 @@ pub struct Pause {
     pub from: i64,
     /// End.
     pub to: i64,
+    /// Of that, the agent was rung, in a conversation or wrapping up (ms): those states outrank a pause.
+    pub busy_ms: i64,
 }
 
 /// A call from outside, from the trunk's first sign to the last channel's end.
@@ -113,7 +118,7 @@ pub struct Oracle {
 impl Oracle {
     /// Draws the truth from the records, once all calls are over.
     pub fn of(records: &Records) -> Result<Self> {
-        let oracle = Self { stays: stays(records)?, calls: calls(&records.channel)?, pauses: pauses(&records.queue)? };
+        let oracle = Self { stays: stays(records)?, calls: calls(&records.channel)?, pauses: pauses(records)? };
         oracle.agree_with(records)?;
         Ok(oracle)
     }
@@ -297,15 +302,16 @@ fn calls(events: &[ChannelEvent]) -> Result<Vec<Call>> {
         .collect()
 }
 
-fn pauses(lines: &[QueueLine]) -> Result<Vec<Pause>> {
+fn pauses(records: &Records) -> Result<Vec<Pause>> {
     let mut open: BTreeMap<&str, &QueueLine> = BTreeMap::new();
     let mut pauses = Vec::new();
-    for line in lines {
+    for line in &records.queue {
         let (begins, ends) = (line.event == "PAUSEALL", matches!(line.event.as_str(), "PAUSEALL" | "UNPAUSEALL"));
         // a new reason ends the old one
         if ends && let Some(began) = open.remove(line.agent_number()) {
-            let reason = began.rest.first().cloned().unwrap_or_default();
-            pauses.push(Pause { agent: line.agent_number().to_owned(), reason, from: began.at, to: line.at });
+            let (agent, reason) = (line.agent_number().to_owned(), began.rest.first().cloned().unwrap_or_default());
+            let busy_ms = busy(&agent, began.at * 1000, line.at * 1000, &records.channel);
+            pauses.push(Pause { agent, reason, from: began.at, to: line.at, busy_ms });
         }
         if begins {
             open.insert(line.agent_number(), line);
@@ -313,4 +319,18 @@ fn pauses(lines: &[QueueLine]) -> Result<Vec<Pause>> {
     }
     ensure!(open.is_empty(), "agents who never came back from a pause: {:?}", open.keys());
     Ok(pauses)
+}
+
+/// How long between two moments (ms) the agent's phone had a channel, or after-call work ran. Agents have one call at a time.
+fn busy(agent: &str, from: i64, to: i64, events: &[ChannelEvent]) -> i64 {
+    let name = format!("PJSIP/{agent}-");
+    let began = events.iter().filter(|event| event.kind == "CHAN_START" && event.name.starts_with(&name));
+    let overlap = |start: &ChannelEvent| {
+        let own =
+            |kind: &'static str| events.iter().find(move |event| event.kind == kind && event.channel == start.channel);
+        let wrap_up = if own("BRIDGE_ENTER").is_some() { WRAP_UP_MS } else { 0 };
+        let end = own("CHAN_END").map_or(to, |end| end.at() + wrap_up);
+        (end.min(to) - start.at().max(from)).max(0)
+    };
+    began.map(overlap).sum()
 }

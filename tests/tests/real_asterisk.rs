@@ -5,9 +5,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tempfile::TempDir;
 use tidegate_tests::ami::Ami;
 use tidegate_tests::callers::Callers;
 use tidegate_tests::compare::{self, Differences, Tolerance};
@@ -35,9 +34,9 @@ const CATCHING_UP_MS: i64 = 5000;
 #[tokio::test(flavor = "multi_thread")]
 async fn figures_over_http_equal_the_records_of_the_pbx() -> Result<()> {
     let pbx = Pbx::start(15_000)?;
-    let folder = TempDir::new()?;
-    let config = configure(folder.path(), &pbx, pbx.ami())?;
-    let product = Product::up(folder.path(), 15_910, &["--config", &config]).await?;
+    let folder = fresh_folder(&pbx)?;
+    let config = configure(&folder, &pbx, pbx.ami())?;
+    let product = Product::up(&folder, 15_910, &["--config", &config]).await?;
 
     DRIVE.run(&pbx).await?;
 
@@ -53,9 +52,9 @@ async fn figures_over_http_equal_the_records_of_the_pbx() -> Result<()> {
 async fn figures_reconcile_after_a_cut_link_and_a_killed_process_and_the_gaps_are_marked() -> Result<()> {
     let pbx = Pbx::start(17_000)?;
     let link = Link::open(pbx.ami()).await?;
-    let folder = TempDir::new()?;
-    let config = configure(folder.path(), &pbx, link.address)?;
-    let mut product = Product::up(folder.path(), 17_910, &["--config", &config]).await?;
+    let folder = fresh_folder(&pbx)?;
+    let config = configure(&folder, &pbx, link.address)?;
+    let mut product = Product::up(&folder, 17_910, &["--config", &config]).await?;
 
     let calls = tokio::spawn(async { DRIVE.run(&Pbx::running(17_000)).await });
     let mut blind = Vec::new();
@@ -85,9 +84,9 @@ async fn figures_reconcile_after_a_cut_link_and_a_killed_process_and_the_gaps_ar
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_call_is_on_the_screen_at_once() -> Result<()> {
     let pbx = Pbx::start(15_000)?;
-    let folder = TempDir::new()?;
-    let config = configure(folder.path(), &pbx, pbx.ami())?;
-    let product = Product::up(folder.path(), 15_910, &["--config", &config]).await?;
+    let folder = fresh_folder(&pbx)?;
+    let config = configure(&folder, &pbx, pbx.ami())?;
+    let product = Product::up(&folder, 15_910, &["--config", &config]).await?;
     let (_ami, mut events) = Ami::log_in(pbx.ami(), DRIVER_LOGIN.0, DRIVER_LOGIN.1).await?;
     let mut screen = Screen::follow(product.address(), "calls").await?;
     let callers = tokio::spawn(async {
@@ -117,6 +116,16 @@ async fn a_waiting_call_is_on_the_screen_at_once() -> Result<()> {
 
 fn now() -> i64 {
     jiff::Timestamp::now().as_millisecond()
+}
+
+/// Where the product keeps its data and output. It stays until the next run, for a look at what differed.
+fn fresh_folder(pbx: &Pbx) -> Result<PathBuf> {
+    let folder = pbx.home().with_extension("product");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
 }
 
 /// The configuration that an operator would write for this PBX.
@@ -264,12 +273,13 @@ fn items(answer: Value) -> Result<Vec<Value>> {
     answer.get("rows").and_then(Value::as_array).cloned().with_context(|| format!("no rows in {answer}"))
 }
 
-/// From a minute before the first call to a minute after the last, as RFC 3339.
+/// The quarters of an hour that the run touches, as RFC 3339: what agents did is kept by the quarter.
 fn span(oracle: &Oracle) -> (String, String) {
+    const QUARTER_MS: i64 = 15 * 60_000;
     let first = oracle.calls.iter().map(|call| call.from).min().unwrap_or(0);
     let last = oracle.calls.iter().map(|call| call.to).max().unwrap_or(0);
-    let text = |ms: i64| {
-        jiff::Timestamp::from_millisecond(ms / 60_000 * 60_000).map_or(String::new(), |time| time.to_string())
+    let text = |quarter: i64| {
+        jiff::Timestamp::from_millisecond(quarter * QUARTER_MS).map_or(String::new(), |time| time.to_string())
     };
-    (text(first - 60_000), text(last + 120_000))
+    (text(first / QUARTER_MS), text(last / QUARTER_MS + 1))
 }

@@ -169,21 +169,19 @@ async fn periods(book: &Book<'_>, interval: &str, truth: &[&Row], wrong: &mut Wr
         by_threshold.push((seconds, book.traffic(interval, &more).await?, late));
     }
     let before = book.before(interval, &[("cohort", "true")]).await?;
-    let empty = Row::default();
     for want in truth {
         let start = if interval == "all" { String::new() } else { want.text("period").to_owned() };
         let key = (start, want.text("type").to_owned());
         let before = before.get(&key).copied().unwrap_or(0.0);
         let what = format!("{} {}", want.text("period"), want.text("type"));
         for (seconds, rows, late) in &by_threshold {
-            let Some(row) = rows.get(&key) else {
+            let (Some(row), Some(late)) = (rows.get(&key), late.get(&key)) else {
                 wrong.compare(&what, want, vec![("offered_queue".to_owned(), 0.0)]);
                 continue;
             };
             if *seconds == 20 {
                 wrong.compare(&what, want, whole_period(row, before, key.1 == "ALL"));
             }
-            let late = late.get(&key).unwrap_or(&empty);
             let within = row.number("answered_in_t");
             let column = |name: &str| format!("{name}_{seconds}");
             wrong.compare(
