@@ -11,12 +11,12 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 
-use model::{AgentId, CallId, DeviceId, Envelope, QueueId, SourceId, Subject, TenantId};
+use model::{AgentId, CallId, DeviceId, Envelope, QueueId, SourceId, Subject, TenantId, Time};
 
 use crate::agent::Change;
 use crate::call::Record;
 use crate::key::{Grains, RowKey};
-use crate::live::View;
+use crate::live::{OPEN_MS_MAX, View};
 use crate::rows::{Mixer, Rows};
 use crate::tally::Row;
 use crate::{agent, contribution, device, queue, source};
@@ -312,6 +312,24 @@ impl PartitionFold {
             }
         }
         gone
+    }
+
+    /// Forgets open calls of which nothing was heard for [`crate::live::OPEN_MS_MAX`] before `as_of`: a lost hang-up must not hold
+    /// a place in a queue for ever. Gives the views to publish. Call it now and then, after changes were taken and stored;
+    /// an event that comes after all finds the call by [`PartitionFold::needs`]. Stored rows do not change.
+    pub fn retire_stale(&mut self, as_of: Time) -> Vec<(String, Option<View>)> {
+        let stale = |h: &Held| !h.dirty && !h.record.closed && as_of.since(h.record.last_at()) > OPEN_MS_MAX;
+        let ids: Vec<CallId> = self.calls.iter().filter(|(_, h)| stale(h)).map(|(id, _)| id.clone()).collect();
+        let mut views = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Some(held) = self.calls.remove(&id) else { continue };
+            if let Some(reading) = &held.gauged {
+                self.gauges.retract(&held.record, reading);
+            }
+            views.push((format!("call/{id}"), None));
+        }
+        views.extend(self.gauges.take_touched().into_iter().map(|v| (v.key(), Some(v))));
+        views
     }
 
     /// A call in memory.

@@ -169,3 +169,22 @@ fn trap_12_nothing_is_stuck_in_a_state_for_ever() {
     assert_eq!(talking.state_at(None, Time(OPEN_MS_MAX)).unwrap().0, State::Talking);
     assert_eq!(talking.state_at(None, Time(OPEN_MS_MAX + 1)).unwrap().0, State::Unknown);
 }
+
+#[test]
+fn trap_12_a_lost_hang_up_does_not_hold_a_place_in_the_queue() {
+    use stats::live::View;
+    let mut fold = stats::PartitionFold::new(stats::fold::Settings::default());
+    fold.apply(event("call/stuck", 0, queued("sales")));
+    fold.apply(event("call/fresh", 60_000, queued("sales")));
+    fold.take_changes();
+    assert!(fold.retire_stale(Time(OPEN_MS_MAX)).is_empty(), "not yet");
+    let views = fold.retire_stale(Time(OPEN_MS_MAX + 1));
+    assert_eq!(views[0], ("call/stuck".to_owned(), None));
+    let Some(View::Queue(q)) = &views[1].1 else { panic!("{views:?}") };
+    assert_eq!((q.waiting, q.oldest_waiting_since), (1, Some(Time(60_000))));
+    assert_eq!(
+        fold.needs(&[event("call/stuck", 1, ended(Party::Caller))]),
+        ["stuck".into()],
+        "it is found in the store again"
+    );
+}

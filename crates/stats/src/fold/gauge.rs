@@ -55,6 +55,11 @@ impl Gauges {
         now
     }
 
+    /// Takes back what a call added.
+    pub(super) fn retract(&mut self, record: &Record, reading: &Reading) {
+        self.add(record, reading, -1);
+    }
+
     fn gauge(&mut self, tenant: &TenantId, queue: &QueueId) -> &mut Gauge {
         let key = (tenant.clone(), queue.clone());
         self.touched.insert(key.clone());
