@@ -111,7 +111,13 @@ impl Record {
             self.dropped = self.dropped.saturating_add(1);
             return Change::Refused;
         }
-        let entry = Entry::new(e);
+        let mut entry = Entry::new(e);
+        if entry.source == self.source {
+            entry.source = self.source.clone(); // one text for all events of a call
+        }
+        if entry.tenant == self.tenant {
+            entry.tenant = self.tenant.clone();
+        }
         let in_order = self.timeline.last().is_none_or(|last| last.order() < entry.order());
         if in_order && !self.doubts_end(&entry) {
             self.step(&entry);

@@ -294,6 +294,7 @@ impl Record {
         let lost = v.cause.as_deref() == Some("lost");
         let exit = match v.by {
             _ if lost => QueueExit::SourceLost,
+            _ if v.merged_into.is_some() => QueueExit::Overflow, // it goes on under another reference
             Party::Caller | Party::Unknown => QueueExit::Abandoned,
             Party::Agent | Party::System => QueueExit::Error,
         };
@@ -307,7 +308,15 @@ impl Record {
                 s.release(at, Some(v.by), true);
             }
         }
-        self.end_visits(at, if v.by == Party::System || lost { VisitEnd::Contained } else { VisitEnd::Abandoned });
+        self.end_visits(
+            at,
+            match v.by {
+                _ if v.merged_into.is_some() => VisitEnd::Left,
+                _ if lost => VisitEnd::Contained,
+                Party::System => VisitEnd::Contained,
+                _ => VisitEnd::Abandoned,
+            },
+        );
         self.work.alerts.clear();
         true
     }

@@ -150,6 +150,7 @@ impl Record {
         };
         let s = &mut self.segments[from];
         s.transfer_out = Some(Handover { at, kind: v.kind, to: v.to.clone() });
+        s.ended_on_hold = false; // who is handed on from hold was not left there
         if s.talking() || s.release_implied {
             s.release(at, Some(Party::Agent), false);
         }

@@ -70,7 +70,9 @@ impl Sink<'_> {
             wholes.iter().for_each(|w| self.direct(w, s, outbound));
             for p in &people {
                 self.direct(p, s, outbound);
-                if !outbound {
+                if outbound {
+                    self.work(p, s);
+                } else {
                     self.answer_of_person(p, s);
                 }
             }
@@ -153,19 +155,11 @@ impl Sink<'_> {
                 t.add_cell(Field::HoldAbandons, by, n * on_hold);
             });
         }
-        for (from, to) in s.talk_parts().0 {
-            self.overlap(scope, Field::TalkOverlapMs, from, to);
-        }
-        for hold in &s.held {
-            self.count(scope, hold.from, offer, Field::Holds);
-            if let Some(until) = hold.until {
-                self.overlap(scope, Field::HoldOverlapMs, hold.from, until);
-            }
-        }
         if let Some(at) = s.wrapped_up_at {
             self.both(scope, at, offer, |t, n| t.add(Field::WrapUpMs, n * s.wrap_up_ms));
-            self.overlap(scope, Field::WrapUpOverlapMs, at + -s.wrap_up_ms.min(WRAP_UP_SPREAD_MS_MAX), at);
         }
+        s.held.iter().for_each(|h| self.count(scope, h.from, offer, Field::Holds));
+        self.work(scope, s);
         if let Some(out) = &s.transfer_out {
             let kind = match out.kind {
                 TransferKind::Blind => Field::TransfersBlind,
@@ -178,6 +172,22 @@ impl Sink<'_> {
         }
         s.consulted_at.iter().for_each(|at| self.count(scope, *at, offer, Field::Consultations));
         s.conferenced_at.iter().for_each(|at| self.count(scope, *at, offer, Field::Conferences));
+    }
+
+    /// The time that the conversation and what follows took, in the rows that it fell into.
+    fn work(&mut self, scope: &Scope, s: &Segment) {
+        for (from, to) in s.talk_parts().0 {
+            self.overlap(scope, Field::TalkOverlapMs, from, to);
+        }
+        for hold in &s.held {
+            if let Some(until) = hold.until {
+                self.overlap(scope, Field::HoldOverlapMs, hold.from, until);
+            }
+        }
+        if let Some(at) = s.wrapped_up_at {
+            let from = at + -s.wrap_up_ms.min(WRAP_UP_SPREAD_MS_MAX);
+            self.overlap(scope, Field::WrapUpOverlapMs, from, at);
+        }
     }
 
     /// How many are served at once.
