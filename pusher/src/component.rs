@@ -91,7 +91,7 @@ impl Component for Pusher {
             timeout: config.limits.request_timeout(),
             door,
         };
-        let address = listener.local_addr().map_or_else(|_| config.listen.address, |address| address);
+        let address = listener.local_addr().unwrap_or(config.listen.address);
         tracing::info!(%address, "wallboard and API");
         context.health.started();
         let (listen, drain) = (config.listen.clone(), context.drain.clone());

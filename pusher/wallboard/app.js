@@ -137,7 +137,7 @@ setInterval(() => {
 }, 2000);
 
 new ResizeObserver(() => {
-  dirty.add('intervals');
+  dirty.add('intervals').add('agents');
   draw();
 }).observe(byId('day'));
 

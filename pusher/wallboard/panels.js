@@ -154,6 +154,9 @@ function queueCard() {
   return Object.assign(node, { parts });
 }
 
+/** Never fewer half hours than this are drawn, so that the first bars of a day are no walls. */
+const SLOTS_MIN = 12;
+
 function spark(svg, rows, start, now) {
   const slots = 48;
   const bars = new Array(slots).fill(null);
@@ -161,8 +164,9 @@ function spark(svg, rows, start, now) {
     const slot = Math.floor((moment(row.start) - start) / 1_800_000);
     if (slot >= 0 && slot < slots) bars[slot] = row;
   }
-  const last = Math.min(slots - 1, Math.max(15, Math.floor((now - start) / 1_800_000)));
-  const first = Math.max(0, Math.min(bars.findIndex((bar) => bar && bar.offered > 0), last - 15));
+  const last = Math.min(slots - 1, Math.max(SLOTS_MIN - 1, Math.floor((now - start) / 1_800_000)));
+  const busy = bars.findIndex((bar) => bar && bar.offered > 0);
+  const first = Math.max(0, Math.min(busy < 0 ? last : busy, last - SLOTS_MIN + 1));
   const shown = bars.slice(first, last + 1);
   const most = Math.max(4, ...shown.map((bar) => bar?.offered ?? 0));
   const mark = JSON.stringify(shown.map((bar) => bar && [bar.answered, bar.abandoned, bar.offered]));
@@ -227,7 +231,7 @@ export function agents(items, queueName) {
   const order = (item) => STATES.indexOf(item.state);
   present.sort((a, b) => order(a) - order(b) || moment(a.since) - moment(b.since) || (a.key < b.key ? -1 : 1));
   const root = byId('agents');
-  root.dataset.density = present.length <= 16 ? 'roomy' : present.length <= 60 ? 'compact' : 'dense';
+  root.dataset.density = densityFor(root, present.length);
   const shown = present.length ? present.slice(0, AGENTS_MAX) : [null];
   if (present.length > AGENTS_MAX) shown.push({ key: ' more', rest: present.length - AGENTS_MAX });
   keyed(root, shown, (item) => item?.key ?? ' none', (item) => (item && !item.rest ? agentChip() : h('li', { class: 'empty' })), (node, item) => {
@@ -243,6 +247,14 @@ export function agents(items, queueName) {
   });
   const counts = Object.groupBy ? Object.groupBy(present, (item) => item.state) : {};
   legend(byId('agents-legend'), STATES.filter((state) => counts[state]).map((state) => ({ swatch: state, label: w(state), value: counts[state].length })));
+}
+
+/** The largest chips that let everybody be seen at once. */
+function densityFor(root, n) {
+  const size = parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const room = (width, height) => Math.floor(root.clientWidth / (width * size)) * Math.floor(root.clientHeight / (height * size));
+  if (n <= room(9.6, 3.5)) return 'roomy';
+  return n <= room(8.9, 1.8) ? 'compact' : 'dense';
 }
 
 function agentChip() {
@@ -281,7 +293,7 @@ export function day(rows, goal, start, now, clock) {
   const bySlot = new Map(rows.map((row) => [Math.floor((moment(row.start) - start) / 1_800_000), row]));
   const busy = [...bySlot].filter(([, row]) => row.offered > 0).map(([slot]) => slot);
   const last = Math.max(Math.floor((now - start) / 1_800_000), 0, ...busy);
-  const first = Math.max(0, Math.min(last - 19, ...busy));
+  const first = Math.max(0, Math.min(last - SLOTS_MIN + 1, ...busy));
   const root = byId('day');
   const [width, height] = [Math.max(320, root.clientWidth), Math.max(120, root.clientHeight)];
   const [left, right, top, bottom] = [38, 44, 10, height - 24];
@@ -305,6 +317,7 @@ export function day(rows, goal, start, now, clock) {
     if (row && row.service_level !== null && row.offered > 0) line.push(`${line.length ? 'L' : 'M'}${(x + step / 2).toFixed(1)} ${(bottom - row.service_level * (bottom - top)).toFixed(1)}`);
     if (slot % labelled === 0) parts.push(s('text', { x: x + 2, y: bottom + 18 }, clock(start + slot * 1_800_000)));
   }
+  if (line.length === 1) line.push(`h.01`);
   if (line.length) parts.push(s('path', { class: 'level', d: line.join('') }));
   root.replaceChildren(s('svg', { class: 'day', viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': w('day') }, ...parts));
   table(rows, clock);

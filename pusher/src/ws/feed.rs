@@ -67,6 +67,9 @@ struct State {
     melted: BTreeMap<u64, Next>,
 }
 
+/// Items that changed, and keys that are gone.
+type News = (BTreeMap<Arc<str>, Arc<Item>>, Vec<Arc<str>>);
+
 /// One selection of the board, numbered.
 #[derive(Debug)]
 pub struct Feed {
@@ -103,7 +106,7 @@ impl Feed {
     /// Takes in what changed on the board; writes at most two frames. Says whether there was anything for this feed.
     pub fn apply(&self, changes: &[Change], stamp: Stamp) -> bool {
         let topic = self.selection.topic;
-        let mut news: [(BTreeMap<Arc<str>, Arc<Item>>, Vec<Arc<str>>); 2] = Default::default();
+        let mut news: [News; 2] = Default::default();
         let mut state = self.write();
         for change in changes.iter().filter(|change| change.topic == topic) {
             let wanted = change.item.as_ref().filter(|item| self.selection.wants(&item.keys));
@@ -296,10 +299,10 @@ mod tests {
                     board.put(Topic::Queues, item(&key, step, false))
                 }
                 feed.apply(&board.take_changes(), Stamp::default());
-                if step % pace == 0 {
-                    if let Some(next) = feed.since(seq, Stamp::default()) {
-                        follow(&mut state, &mut seq, &json(&next));
-                    }
+                if step % pace == 0
+                    && let Some(next) = feed.since(seq, Stamp::default())
+                {
+                    follow(&mut state, &mut seq, &json(&next));
                 }
             }
             if let Some(next) = feed.since(seq, Stamp::default()) {
