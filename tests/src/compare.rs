@@ -14,7 +14,7 @@ pub struct Tolerance {
     /// Per duration (ms): both are taken inside the PBX, at two events of the same moment.
     pub each_ms: i64,
     /// When the product was blind (ms since the epoch). Of the stays that such a time touches it learns from `queue_log`
-    /// afterwards, in whole seconds, and never of their holds.
+    /// afterwards, in whole seconds; how their conversations divide into talk and hold, and what agents did, it never learns.
     pub blind: Vec<(i64, i64)>,
 }
 
@@ -22,27 +22,31 @@ pub struct Tolerance {
 #[derive(Clone, Copy, Debug, Default)]
 struct Slack {
     wait: i64,
+    engaged: i64,
     talk: i64,
     hold: i64,
 }
 
 impl Tolerance {
     fn slack<'a>(&self, stays: impl IntoIterator<Item = &'a Stay>) -> Slack {
-        let mut slack = Slack { wait: self.each_ms, talk: self.each_ms, hold: self.each_ms };
+        let one = self.each_ms;
+        let mut slack = Slack { wait: one, engaged: one, talk: one, hold: one };
         for stay in stays {
-            let hold = stay.service.as_ref().map_or(0, |service| service.hold_ms);
-            let (unsure, lost) = if self.touches(stay) { (QUEUE_LOG_MS, hold) } else { (0, 0) };
-            slack.wait += self.each_ms + unsure;
-            slack.talk += self.each_ms + unsure + lost;
-            slack.hold += self.each_ms + lost;
+            let engaged = stay.service.as_ref().map_or(0, |service| service.engaged_ms);
+            let end = stay.queued_at + stay.wait_ms + engaged;
+            let touched = self.unseen(stay.queued_at, end) > 0;
+            let (unsure, undivided) = if touched { (QUEUE_LOG_MS, engaged) } else { (0, 0) };
+            slack.wait += one + unsure;
+            slack.engaged += one + unsure;
+            slack.talk += one + unsure + undivided;
+            slack.hold += one + undivided;
         }
         slack
     }
 
-    fn touches(&self, stay: &Stay) -> bool {
-        let engaged = stay.service.as_ref().map_or(0, |service| service.engaged_ms);
-        let end = stay.queued_at + stay.wait_ms + engaged;
-        self.blind.iter().any(|(from, to)| stay.queued_at <= *to && end >= *from)
+    /// How much of a time was not seen.
+    fn unseen(&self, from: i64, to: i64) -> i64 {
+        self.blind.iter().map(|(dark, light)| (to.min(*light) - from.max(*dark)).max(0)).sum()
     }
 }
 
@@ -71,9 +75,13 @@ impl Differences {
     }
 }
 
-/// A whole number of a row, by its dotted path. An object counts as the sum of its members; what is absent counts as 0 only
+/// A whole number of a row, by its dotted path, or the sum of several joined by `+`. An object counts as the sum of its members; what is absent counts as 0 only
 /// inside an object that is there: a name that no row has is a difference.
 pub fn number(row: &Value, path: &str, differences: &mut Differences) -> i64 {
+    path.split('+').map(|path| one_number(row, path, differences)).sum()
+}
+
+fn one_number(row: &Value, path: &str, differences: &mut Differences) -> i64 {
     match row.pointer(&format!("/{}", path.replace('.', "/"))) {
         Some(value) => total(value),
         None if path.contains('.') => 0,
@@ -142,13 +150,20 @@ pub fn agent(
         differences.same(&format!("{name} {field}"), product, truth);
     }
     let slack = tolerance.slack(stays.iter().copied());
-    for (field, truth, slack) in [("talk_ms", truth.talk_ms, slack.talk), ("hold_ms", truth.hold_ms, slack.hold)] {
+    let times = [
+        ("talk_ms", truth.talk_ms, slack.talk),
+        ("hold_ms", truth.hold_ms, slack.hold),
+        ("talk_ms+hold_ms", truth.talk_ms + truth.hold_ms, slack.engaged),
+    ];
+    for (field, truth, slack) in times {
         let product = number(row, field, differences);
         differences.near(&format!("{name} {field}"), product, truth, slack);
     }
     for (reason, paused) in &truth.paused_ms {
         let product = number(row, &format!("not_ready_by.{reason}"), differences);
-        differences.near(&format!("{name} paused for {reason}"), product, *paused, QUEUE_LOG_MS * truth.pauses);
+        let spells = truth.pauses.iter().filter(|pause| pause.reason == *reason);
+        let slack = spells.map(|pause| QUEUE_LOG_MS + tolerance.unseen(pause.from * 1000, pause.to * 1000)).sum();
+        differences.near(&format!("{name} paused for {reason}"), product, *paused, slack);
     }
 }
 
@@ -178,7 +193,12 @@ pub fn segments(call: &str, record: &Value, stays: &[&Stay], tolerance: &Toleran
 
 fn service(name: &str, segment: &Value, truth: &Service, slack: Slack, differences: &mut Differences) {
     differences.same(&format!("{name}: agent"), number_of(text(segment, "agent")), &truth.agent);
-    for (field, truth, slack) in [("talk_ms", truth.talk_ms(), slack.talk), ("hold_ms", truth.hold_ms, slack.hold)] {
+    let times = [
+        ("talk_ms", truth.talk_ms(), slack.talk),
+        ("hold_ms", truth.hold_ms, slack.hold),
+        ("talk_ms+hold_ms", truth.engaged_ms, slack.engaged),
+    ];
+    for (field, truth, slack) in times {
         let product = number(segment, field, differences);
         differences.near(&format!("{name}: {field}"), product, truth, slack);
     }

@@ -1,6 +1,6 @@
 //! The oracle's truth, summed the way reports sum it: per queue and per agent.
 
-use crate::oracle::{Exit, Oracle, Stay, Transfer};
+use crate::oracle::{Exit, Oracle, Pause, Stay, Transfer};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -55,8 +55,8 @@ pub struct Agent {
     pub hold_ms: i64,
     /// Pauses by reason (ms), from the whole seconds of `queue_log`, busy times taken out.
     pub paused_ms: BTreeMap<String, i64>,
-    /// How many pauses those come from: each is off by up to a second.
-    pub pauses: i64,
+    /// The pauses that those come from: each is off by up to a second.
+    pub pauses: Vec<Pause>,
 }
 
 impl Queue {
@@ -112,7 +112,7 @@ pub fn agents(oracle: &Oracle) -> BTreeMap<String, Agent> {
     for pause in &oracle.pauses {
         let agent = agents.entry(pause.agent.clone()).or_default();
         *agent.paused_ms.entry(pause.reason.clone()).or_default() += (pause.to - pause.from) * 1000 - pause.busy_ms;
-        agent.pauses += 1;
+        agent.pauses.push(pause.clone());
     }
     agents
 }

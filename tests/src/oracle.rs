@@ -77,7 +77,7 @@ pub struct Stay {
 const WRAP_UP_MS: i64 = 2000;
 
 /// A paused spell of an agent, in whole seconds of `queue_log`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
     /// Number of the agent.
     pub agent: String,
