@@ -245,24 +245,23 @@ impl Membership<'_> {
             }
         }
         self.told_at = now;
-        let entries = self.outbox.entries();
-        if entries.is_empty() {
-            return Ok(());
-        }
-        let frames = entries.len();
-        match self.of.journal.append(entries).await {
-            Ok(_) => {
-                self.outbox.written();
-                self.of.telemetry.told(frames);
-                Ok(())
+        while !self.outbox.is_empty() {
+            let entries = self.outbox.portion();
+            let keys: Vec<_> = entries.iter().map(|entry| entry.key.clone()).collect();
+            match self.of.journal.append(entries).await {
+                Ok(_) => {
+                    self.of.telemetry.told(keys.len());
+                    self.outbox.written(keys.into_iter());
+                }
+                // They wait in the outbox, the latest of each key, for the next tick.
+                Err(error) if error.class() == journal::Class::Transient => {
+                    tracing::warn!(%error, frames = keys.len(), "live views not written, trying again");
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
             }
-            // They wait in the outbox, the latest of each key, for the next tick.
-            Err(error) if error.class() == journal::Class::Transient => {
-                tracing::warn!(%error, frames, "live views not written, trying again");
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
         }
+        Ok(())
     }
 
     /// Begins a checkpoint of all partitions that went on.

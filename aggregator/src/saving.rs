@@ -10,12 +10,10 @@ use store::reports::Change;
 use tokio::sync::oneshot;
 
 use crate::telemetry::Telemetry;
-use crate::{Error, Result};
+use crate::{Error, Result, tell};
 
 /// Attempts after the drain has started.
 const LAST_ATTEMPTS: u32 = 3;
-/// Records told in one append.
-const TOLD: usize = 2_000;
 
 /// Writes checkpoints.
 #[derive(Clone)]
@@ -81,7 +79,7 @@ impl Saver {
 
     async fn attempt(&self, changes: &[Change], told: &mut Vec<Entry>) -> Result<()> {
         while !told.is_empty() {
-            let some = told.len().min(TOLD);
+            let some = tell::portion(told);
             self.journal.append(told[..some].to_vec()).await?;
             self.telemetry.told(some);
             told.drain(..some);

@@ -151,3 +151,27 @@ async fn a_closed_call_and_a_late_event_are_told_as_records() {
     assert!(restated.iter().any(|f| row(&f)), "the row of the late event is told again");
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_as_long_as_they_may_be_are_told_like_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, store) = (memory(1), sqlite(dir.path(), "store.db").await);
+    let running = Running::start("aggregator-1", &journal, &store, config());
+    let name = |c: &str| c.repeat(500);
+    let mut events = call("long", Clock::system().now_ms() - 600_000, &mut Dice::new(3));
+    for event in &mut events {
+        event.source = name("s").into();
+        event.tenant = Some(name("t").into());
+        if let model::Event::CallQueued(queued) = &mut event.event {
+            queued.queue = name("q").into();
+        }
+    }
+    publish(&journal, &events).await;
+    until("all is folded", async || caught_up(&journal, &store).await).await;
+    let rows = async || {
+        let known = known(&journal).await;
+        known.into_values().filter(|f| matches!(&f.body, Body::Row(p) if *p.key.id == *name("q"))).count()
+    };
+    until("the rows of the long queue are told", async || rows().await > 0).await;
+    running.stop().await;
+}

@@ -13,6 +13,8 @@
 //! **Row keys are a ring** of [`RING_MS`]: the row of the day after next overwrites the one of today, so that the
 //! compacted stream stays bounded. The body says which row it really is.
 
+use std::borrow::Cow;
+
 use model::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -94,9 +96,27 @@ impl Frame {
     }
 }
 
-/// The key on `views` of a partition's part of a view.
+/// The longest view part of a key, in bytes: with the partition it stays within what a journal takes.
+pub const VIEW_BYTES_MAX: usize = 900;
+
+/// The key on `views` of a partition's part of a view. A view longer than [`VIEW_BYTES_MAX`] is cut, and a hash of the
+/// whole takes the place of the rest: the bodies say what they are about.
 pub fn key(view: &str, part: &Part) -> String {
-    format!("{view}@{part}")
+    format!("{}@{part}", short(view))
+}
+
+fn short(view: &str) -> Cow<'_, str> {
+    if view.len() <= VIEW_BYTES_MAX {
+        return view.into();
+    }
+    // Two differently seeded halves, so that two long names do not share a key by chance.
+    let half = |seed: u8| {
+        // FNV-1a: written here because it must never change, and because short of hostile names nothing comes this way.
+        let start = 0xcbf2_9ce4_8422_2325_u64 ^ u64::from(seed);
+        view.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    };
+    let end = (0..=VIEW_BYTES_MAX - 40).rev().find(|at| view.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}~{:016x}{:016x}", &view[..end], half(0), half(1)).into()
 }
 
 /// The view and the partition of a key on `views`.
@@ -108,7 +128,8 @@ pub fn split(key: &str) -> Option<(&str, Part)> {
 /// The view part of a row's key: the same for rows that are [`RING_MS`] apart.
 pub fn row_view(row: &RowKey) -> String {
     let slot = row.start.ms().rem_euclid(RING_MS) / 1000;
-    format!("row/{}/{}/{}/{}/{slot}", row.dim, row.tenant, row.source, row.id)
+    let view = format!("row/{}/{}/{}/{}/{slot}", row.dim, row.tenant, row.source, row.id);
+    short(&view).into_owned()
 }
 
 /// The view part of the key of a partition's own frame.
@@ -135,6 +156,16 @@ mod tests {
     fn rows_share_a_key_after_two_days_and_not_before() {
         assert_eq!(row_view(&row_key(60_000)), row_view(&row_key(60_000 + RING_MS)));
         assert_ne!(row_view(&row_key(60_000)), row_view(&row_key(60_000 + RING_MS / 2)));
+    }
+
+    #[test]
+    fn a_name_of_any_length_gives_a_key_that_fits_and_is_its_own() {
+        let part = Part::new("events.call", 2);
+        let long = |end: &str| RowKey { id: format!("{}{end}", "é".repeat(600)).into(), ..row_key(60_000) };
+        let (a, b) = (row_view(&long("a")), row_view(&long("b")));
+        assert_ne!(a, b);
+        assert!(a.len() <= VIEW_BYTES_MAX && key(&a, &part).len() < 1024);
+        assert_eq!(split(&key(&a, &part)), Some((a.as_str(), part)));
     }
 
     #[test]
