@@ -1,7 +1,8 @@
 //! Watches a PBX for a while, cuts the link now and then, and sets what was said against the PBX's own queue_log.
 //!
-//! `cargo run -p adapter-asterisk --example watch -- HOST PORT USER SECRET QUEUE_LOG SECONDS [CUT_AT:BLIND_FOR …]`
+//! `cargo run -p adapter-asterisk --example watch -- HOST PORT USER SECRET QUEUE_LOG SECONDS [facts=FILE] [CUT_AT:BLIND_FOR …]`
 //!
+//! With `facts=FILE` what was said is written there, an envelope a line. A QUEUE_LOG of `-` means that there is none.
 //! A cut drops the session as a kill would: what was not yet handed over is lost with it, and only the stored state comes back.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,7 @@ struct Kept {
     facts: Vec<Fact>,
     ids: BTreeSet<EventId>,
     duplicates: usize,
+    twice: BTreeMap<&'static str, usize>,
     known: Known,
     malformed: usize,
     rounds: Vec<u64>,
@@ -39,7 +41,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..Config::default()
     };
     config.queues.wrap_up = Millis::seconds(2);
-    config.backfill.queue_log = log.into();
+    if log != "-" {
+        config.backfill.queue_log = log.into();
+    }
     let plan = Asterisk::plan(config).map_err(|p| format!("{p:?}"))?;
     let clock = Clock::system();
     let began = Time(clock.now_ms());
@@ -68,7 +72,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             clock.sleep(Duration::from_secs(blind)).await;
         }
     }
-    report(&kept, &std::fs::read_to_string(log)?, began);
+    if let Some(path) = args.iter().find_map(|arg| arg.strip_prefix("facts=")) {
+        let source = SourceId::new("pbx1");
+        let said = kept.facts.iter().map(|f| f.clone().into_envelope(&source, f.occurred_at).to_json());
+        std::fs::write(path, said.collect::<Vec<_>>().join(&b'\n'))?;
+    }
+    let log = if log == "-" { String::new() } else { std::fs::read_to_string(log)? };
+    report(&kept, &log, began);
     Ok(())
 }
 
@@ -82,6 +92,7 @@ async fn watch(mut session: impl Session, kept: &mut Kept, clock: &Clock, until:
                 kept.facts.push(fact);
             } else {
                 kept.duplicates += 1;
+                *kept.twice.entry(fact.event.ty()).or_default() += 1;
             }
         }
         for (key, value) in batch.state {
@@ -120,6 +131,7 @@ fn report(kept: &Kept, log: &str, began: Time) {
         kept.facts.iter().filter(|f| matches!(f.event, Event::CallOffered(_))).map(|f| f.subject.id()).collect();
     let ended: BTreeSet<_> =
         kept.facts.iter().filter(|f| matches!(f.event, Event::CallEnded(_))).map(|f| f.subject.id()).collect();
+    println!("said twice under one id: {:?}", kept.twice);
     println!(
         "facts {} (inferred {}, snapshot {}), duplicate ids {}, malformed {}, calls {} ended {}, state entries {}, round trips {:?} ms",
         kept.facts.len(),

@@ -72,6 +72,7 @@ impl Translator {
 
     fn members_listed(&mut self, rows: &[Frame], at: i64) {
         let mut listed = BTreeSet::new();
+        self.listed = Some(BTreeMap::new());
         for frame in rows {
             let Some((queue, interface)) =
                 frame.get("Queue").zip(frame.get("Location").or_else(|| frame.get("Interface")))
@@ -82,6 +83,7 @@ impl Translator {
             listed.insert((self.agent_of_member(interface, frame.get("Name")), queue.to_owned()));
             self.member(frame, queue, interface, at);
         }
+        self.members_over(at);
         let known = self.agents.values().flat_map(|a| a.queues.keys().map(|queue| (a.id.clone(), queue.clone())));
         let gone: Vec<_> = known.filter(|pair| !listed.contains(pair)).collect();
         self.quality = Some(Quality::Inferred);
@@ -171,11 +173,11 @@ impl Translator {
             let there = waiting.contains(&(stay.uid.as_str(), stay.queue.as_str()));
             (!there).then(|| (call.id.clone(), stay.queue.clone(), stay.nth))
         });
-        Gone {
-            legs: self.legs.keys().filter(|uid| !begun.contains_key(*uid)).cloned().collect(),
-            stays: stays.collect(),
-            bridged: self.bridged(&snapshot.channels, begun),
-        }
+        let mut legs: Vec<String> = self.legs.keys().filter(|uid| !begun.contains_key(*uid)).cloned().collect();
+        // In one order always, callers first: a call ends with its caller, and its parts with the call.
+        let begins = |uid: &String| self.calls.get(&self.legs[uid]).is_some_and(|call| call.caller == *uid);
+        legs.sort_by_cached_key(|uid| (!begins(uid), uid.clone()));
+        Gone { legs, stays: stays.collect(), bridged: self.bridged(&snapshot.channels, begun) }
     }
 
     /// Phones that are bridged with somebody now, by the channel they are bridged with.

@@ -188,7 +188,9 @@ async fn a_first_snapshot_says_what_lives_and_marks_it() {
     // The lists are of two seconds before the story's beginning.
     assert_eq!(lines(&facts, "call/7"), ["-17000 offered inbound", "-14000 queued sales"]);
     assert_eq!(lines(&facts, "call/1"), ["-62000 offered inbound", "-42000 answered 101 -"]);
-    assert!(facts.iter().all(|f| f.quality == Some(Quality::Snapshot)), "{facts:?}");
+    let of_source = |f: &Fact| f.subject.family() == "source";
+    assert!(facts.iter().all(|f| of_source(f) || f.quality == Some(Quality::Snapshot)), "{facts:?}");
+    assert_eq!(lines(&facts, "agent/101").last().unwrap(), "-2000 state_changed Talking -");
     let Some(Event::SourceSnapshotTaken(taken)) =
         facts.iter().map(|f| &f.event).find(|e| matches!(e, Event::SourceSnapshotTaken(_)))
     else {
@@ -198,7 +200,26 @@ async fn a_first_snapshot_says_what_lives_and_marks_it() {
     assert_eq!(lines(&facts, "device/PJSIP/101").len(), 2);
     // The same again finds nothing new but the snapshot itself.
     let (again, _) = listen(config(pbx.port), known, 250).await;
-    assert_eq!(again.iter().map(|f| f.event.ty()).collect::<Vec<_>>(), ["source.snapshot_taken.v1"]);
+    assert!(again.iter().all(|f| f.subject.family() == "source"), "{again:?}");
+}
+
+#[tokio::test]
+async fn an_agent_of_many_queues_is_told_once_by_all_rows_together() {
+    let member = |queue: &str, paused: &str| {
+        let headers =
+            [("Queue", queue), ("Name", "Ann"), ("Location", "PJSIP/101"), ("Status", "1"), ("Paused", paused)];
+        row("QueueStatus", "QueueMember", &headers)
+    };
+    let pbx =
+        Pbx::start(Script { rows: vec![member("a", "1"), member("b", "0"), member("c", "1")], ..Script::default() });
+    let (facts, _) = listen(config(pbx.port), Known::default(), 250).await;
+    assert_eq!(lines(&facts, "agent/101"), ["-2000 logged_in", "-2000 skills_changed", "-2000 state_changed Ready -"]);
+    let Event::AgentSkillsChanged(skills) =
+        &facts.iter().find(|f| f.event.ty() == "agent.skills_changed.v1").unwrap().event
+    else {
+        unreachable!()
+    };
+    assert_eq!(skills.skills.len(), 3);
 }
 
 /// The state after a part of a story, as a killed collector leaves it.
@@ -223,7 +244,7 @@ async fn what_is_gone_after_a_gap_is_closed_and_marked_inferred() {
     assert_eq!(lines(&facts, "call/5"), ["4000 dequeued sales source_lost", "4000 ended Unknown lost None"]);
     assert_eq!(lines(&facts, "call/1"), ["4000 ended Unknown lost None"]);
     assert_eq!(lines(&facts, "agent/101").last().unwrap(), "60000 logged_out");
-    assert!(facts.iter().all(|f| f.quality.is_some()));
+    assert!(facts.iter().all(|f| f.subject.family() == "source" || f.quality.is_some()));
 }
 
 #[tokio::test]
@@ -327,7 +348,7 @@ async fn a_gap_is_filled_from_queue_log_and_nothing_is_said_twice() {
     );
     assert_eq!(lines(&facts, "agent/101").last().unwrap(), "12000 state_changed NotReady lunch");
     assert_eq!(lines(&facts, "call/old"), Vec::<String>::new());
-    assert!(facts.iter().all(|f| f.quality.is_some()));
+    assert!(facts.iter().all(|f| f.subject.family() == "source" || f.quality.is_some()));
 }
 
 #[tokio::test]

@@ -175,6 +175,8 @@ impl Translator {
 
     /// Says the agent's state when it is another than was said last.
     fn review(&mut self, agent: &mut Agent, at: i64) {
+        // A snapshot knows states of now; when they began, it guesses.
+        let at = if self.quality == Some(Quality::Snapshot) { at.max(self.now_us()) } else { at };
         let (state, of) = agent.current(at);
         // It is over when its time is, or when the next call comes before.
         if state != State::WrapUp
@@ -242,10 +244,15 @@ impl Translator {
             agent.said = Some(Said { state: State::Unknown, reason: None, call: None });
         }
         self.say_member(&id, queue, old.as_ref(), &member, at);
-        if old.as_ref().map(|old| old.penalty) != Some(member.penalty) {
-            self.say_skills(&agent, at);
+        let skills = old.as_ref().map(|old| old.penalty) != Some(member.penalty);
+        if let Some(listed) = self.listed.as_mut() {
+            *listed.entry(id.clone()).or_default() |= skills;
+        } else {
+            if skills {
+                self.say_skills(&agent, at);
+            }
+            self.review(&mut agent, at);
         }
-        self.review(&mut agent, at);
         self.touch("agent", &id);
         self.agents.insert(id, agent);
     }
@@ -267,6 +274,18 @@ impl Translator {
                 self.say(at, subject, paused, format!("member_paused|{queue}|{id}|{at}"));
             }
             Some(_) => {}
+        }
+    }
+
+    /// A list of members is over: what its rows together say of each agent is said once.
+    pub(crate) fn members_over(&mut self, at: i64) {
+        for (id, skills) in self.listed.take().unwrap_or_default() {
+            let Some(mut agent) = self.agents.remove(&id) else { continue };
+            if skills {
+                self.say_skills(&agent, at);
+            }
+            self.review(&mut agent, at);
+            self.agents.insert(id, agent);
         }
     }
 

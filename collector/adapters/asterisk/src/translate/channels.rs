@@ -216,6 +216,7 @@ impl Translator {
             call.talks.remove(uid);
             let by = match (leg.hangup_us, call.hung_by) {
                 (_, Some(party)) => party,
+                _ if self.lost_before_us.is_some() => Party::Unknown,
                 (Some(_), None) => Party::Agent,
                 (None, None) => Party::System,
             };

@@ -61,6 +61,8 @@ pub struct Translator {
     pub(crate) quality: Option<Quality>,
     /// Set while what is gone from sight is closed: it ended before this.
     pub(crate) lost_before_us: Option<i64>,
+    /// While a list of members is read: its agents, and whether their skills changed.
+    pub(crate) listed: Option<BTreeMap<String, bool>>,
     /// What was said of each trunk's use.
     pub(crate) usage: BTreeMap<String, u32>,
     now_us: i64,
@@ -85,6 +87,7 @@ impl Translator {
             phones: HashMap::new(),
             quality: None,
             lost_before_us: None,
+            listed: None,
             usage: BTreeMap::new(),
             now_us: 0,
             due: BTreeSet::new(),
