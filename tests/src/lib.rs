@@ -23,6 +23,7 @@ pub mod pbx;
 pub mod phone;
 pub mod product;
 pub mod proxy;
+pub mod recorded;
 pub mod records;
 pub mod screen;
 pub mod sip;

@@ -97,6 +97,15 @@ impl Product {
     }
 }
 
+/// A port from which on `count` are free now.
+pub fn free_ports(count: u16) -> u16 {
+    let free = |port: u16| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    // Tests of one run begin in different places, so that they do not meet between asking and taking.
+    let first = 20_000 + (std::process::id() % 4_000) as u16 * 2;
+    let mut bases = (first..60_000).step_by(10);
+    bases.find(|base| (*base..base + count).all(free)).unwrap_or(first)
+}
+
 /// Runs a command of the product to its end, and hands back what it printed.
 pub async fn run(arguments: &[&str]) -> Result<String> {
     let output = Command::new(binary("tidegate").await?).args(arguments).stdin(Stdio::null()).output().await?;

@@ -9,6 +9,16 @@ use std::path::Path;
 pub struct Row(BTreeMap<String, String>);
 
 impl Row {
+    /// A line of these columns.
+    pub fn of<'a>(columns: impl IntoIterator<Item = (&'a str, String)>) -> Row {
+        Row(columns.into_iter().map(|(name, text)| (name.to_owned(), text)).collect())
+    }
+
+    /// The names of its columns.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// The text of a column; a column that does not exist is a fault of the test, and named.
     pub fn text(&self, column: &str) -> &str {
         self.0.get(column).unwrap_or_else(|| panic!("no column is called {column}; there are {:?}", self.0.keys()))
