@@ -1,5 +1,15 @@
 //! How fast a centre of so many agents plays, how much it says, and what it needs in memory:
 //! `cargo run --release -p simulator --example measure -- AGENTS SECONDS`.
+//!
+//! Seen on two cores that were busy with other work (release build, 120 s played after a warm-up of 600 s):
+//!
+//! | agents | events/s of simulated time | events/s rendered | peak memory | warm-up took |
+//! |---|---|---|---|---|
+//! | 5 | 1 | 307,000 | 3.8 MB | 0.00 s |
+//! | 40 | 15 | 423,000 | 4.3 MB | 0.01 s |
+//! | 1,000 | 373 | 507,000 | 19 MB | 0.23 s |
+//! | 5,000 | 1,929 | 238,000 | 78 MB | 1.3 s |
+//! | 50,000 | 19,307 (9.3 MB/s) | 202,000 | 418 MB | 24 s |
 
 use std::sync::Arc;
 
