@@ -130,7 +130,7 @@ async fn the_door_takes_the_good_of_a_batch_and_names_the_bad() {
         if events(&journal).await.len() == 2 {
             break;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        context.clock.sleep(std::time::Duration::from_millis(10)).await;
     }
     assert_eq!(events(&journal).await.len(), 2);
     context.drain.start("test over");

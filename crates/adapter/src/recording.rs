@@ -21,6 +21,15 @@ pub fn open(path: &Path) -> Result<Box<dyn BufRead + Send>, Fault> {
     })
 }
 
+/// Reads a whole recording on a thread of its own, so that nobody else waits for the disk.
+///
+/// # Errors
+/// Those of `read`.
+#[expect(clippy::disallowed_methods, reason = "it is awaited right here: it has an owner, and ends with it")]
+pub async fn whole<T: Send + 'static>(read: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
+    tokio::task::spawn_blocking(read).await.map_err(|e| Fault::Bug(e.to_string()))?
+}
+
 /// What is wrong with a recorded file, with its path.
 pub fn refused(path: &Path, what: &dyn std::fmt::Display) -> Fault {
     Fault::Refused(format!("{}: {what}", path.display()))

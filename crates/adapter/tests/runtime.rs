@@ -28,8 +28,10 @@ struct Script {
 
 type Shared = Arc<Mutex<Script>>;
 
+type Named = (String, Shared, Arc<dyn Journal>);
+
 // The registry makes plans from config alone, so the script travels by name.
-static SCRIPTS: Mutex<Vec<(String, Shared, Arc<dyn Journal>)>> = Mutex::new(Vec::new());
+static SCRIPTS: Mutex<Vec<Named>> = Mutex::new(Vec::new());
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -31,8 +31,7 @@ impl Adapter for CallsCsv {
 
     async fn connect(plan: &Config, _context: Context) -> Result<Rows, Fault> {
         let plan = plan.clone();
-        let read = tokio::task::spawn_blocking(move || Rows::read(&plan));
-        read.await.map_err(|e| Fault::Bug(e.to_string()))?
+        recording::whole(move || Rows::read(&plan)).await
     }
 }
 

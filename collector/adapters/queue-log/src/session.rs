@@ -48,8 +48,7 @@ impl Adapter for QueueLog {
             return Ok(Reading::Follow(Follow::open(plan, &context)?));
         }
         let plan = plan.clone();
-        let read = tokio::task::spawn_blocking(move || Import::read(&plan));
-        Ok(Reading::Import(read.await.map_err(|e| Fault::Bug(e.to_string()))??))
+        Ok(Reading::Import(recording::whole(move || Import::read(&plan)).await?))
     }
 }
 
