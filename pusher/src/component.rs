@@ -88,6 +88,7 @@ impl Component for Pusher {
             clock: context.clock.clone(),
             bounds,
             places: Arc::new(Semaphore::new(config.limits.reports_at_once as usize)),
+            tasks: context.tasks.group("reports", 2 * config.limits.reports_at_once as usize),
             timeout: config.limits.request_timeout(),
             door,
         };
@@ -112,5 +113,9 @@ fn describe() {
     metric::describe_gauge("pusher_feeds", "different selections that are followed");
     metric::describe_gauge("pusher_age_seconds", "how old the live figures are");
     metric::describe_counter("pusher_closed_total", "WebSocket connections closed by us, by reason");
+    metric::describe_counter(
+        "pusher_stepped_over_total",
+        "places of the stream views that could not be read and were stepped over",
+    );
     metric::describe_counter("pusher_malformed_total", "records of the stream views that could not be read");
 }

@@ -164,6 +164,19 @@ async fn a_report_has_the_same_columns_in_every_form_and_a_tag() {
 }
 
 #[tokio::test]
+async fn repeated_attempts_are_told_when_they_are_asked_for() {
+    let bench = Bench::start(Auth::default()).await;
+    bench.store_calls(0..3).await;
+    let path = "/v1/reports/intervals?from=2026-03-02&to=2026-03-03&interval=all&by=tenant";
+    let row = |json: Value| json["rows"][0].clone();
+    let silent = row(bench.get(path).send().await.unwrap().json().await.unwrap());
+    assert_eq!((&silent["repeat_attempts"], &silent["fcr"]), (&Value::Null, &Value::Null));
+    let told = row(bench.get(&format!("{path}&callers=true")).send().await.unwrap().json().await.unwrap());
+    // One caller, three calls a minute apart: two come back, and only the last is not seen again.
+    assert_eq!((&told["repeat_attempts"], told["fcr"].as_f64()), (&json!(2), Some(1.0 / 3.0)));
+}
+
+#[tokio::test]
 async fn agents_are_reported_over_the_range_with_their_days() {
     let bench = Bench::start(Auth::default()).await;
     bench.store_calls(0..5).await;

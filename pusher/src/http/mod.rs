@@ -20,10 +20,11 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use model::{Directory, Time};
-use service::Clock;
 use service::http::{Principal, Problem};
+use service::{Clock, Tasks};
 use store::Reports;
-use tokio::sync::Semaphore;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot};
 use tower_http::compression::CompressionLayer;
 
 use crate::report::ask::{Asker, Bounds};
@@ -45,6 +46,8 @@ pub struct Face {
     pub bounds: Bounds,
     /// A place for each report that is being computed.
     pub places: Arc<Semaphore>,
+    /// Where they are computed.
+    pub tasks: Tasks,
     /// How long a request may take.
     pub timeout: Duration,
     /// The WebSocket.
@@ -61,10 +64,19 @@ impl Face {
         Asker { directory: &self.directory, tenant: scope(principal), now: self.now(), bounds: self.bounds }
     }
 
-    /// A place to compute a report.
-    fn place(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Problem> {
-        let full = |_| Problem::too_many("as many reports are being computed as may be at once", 2);
-        Arc::clone(&self.places).try_acquire_owned().map_err(full)
+    /// Computes a report on a thread of its own, so that a long one holds up nobody's live figures. It keeps its place until it
+    /// is done, even when the asker is gone.
+    async fn apart<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T, Problem> {
+        let full = || Problem::too_many("as many reports are being computed as may be at once", 2);
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| full())?;
+        let (tell, told) = oneshot::channel();
+        let runtime = Handle::current();
+        let started = self.tasks.spawn_blocking("report", move || {
+            let _ = tell.send(runtime.block_on(work)); // nobody listens when the asker is gone
+            drop(place);
+        });
+        started.map_err(|_| full())?;
+        told.await.map_err(|_| Problem::internal(&"the report ended without an answer"))
     }
 }
 

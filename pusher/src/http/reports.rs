@@ -30,9 +30,12 @@ pub async fn intervals(
 ) -> Result<Response, Problem> {
     let format = Asker::format(params.format.as_deref(), accept(&headers)).map_err(refused)?;
     let asked = face.asker(&principal).intervals(&params).map_err(refused)?;
-    let _place = face.place()?;
-    let found = report_intervals(&*face.reports, &face.directory, &asked, face.now()).await.map_err(failed)?;
-    rows(&headers, format, &asked.head(), &found, None)
+    let (inner, head) = (face.clone(), asked.head());
+    let work = async move {
+        let found = report_intervals(&*inner.reports, &inner.directory, &asked, inner.now()).await.map_err(failed)?;
+        rows(&headers, format, &head, &found, None)
+    };
+    face.apart(work).await?
 }
 
 /// One row per agent for the range, or per interval and agent.
@@ -51,9 +54,12 @@ pub async fn agents(
 ) -> Result<Response, Problem> {
     let format = Asker::format(params.format.as_deref(), accept(&headers)).map_err(refused)?;
     let asked = face.asker(&principal).agents(&params).map_err(refused)?;
-    let _place = face.place()?;
-    let found = report_agents(&*face.reports, &face.directory, &asked, face.now()).await.map_err(failed)?;
-    rows(&headers, format, &asked.head(), &found, None)
+    let (inner, head) = (face.clone(), asked.head());
+    let work = async move {
+        let found = report_agents(&*inner.reports, &inner.directory, &asked, inner.now()).await.map_err(failed)?;
+        rows(&headers, format, &head, &found, None)
+    };
+    face.apart(work).await?
 }
 
 /// Calls, page by page: `next` of the answer (or the header `Link`) is the `cursor` of the next page.
@@ -71,8 +77,11 @@ pub async fn calls(
 ) -> Result<Response, Problem> {
     let format = Asker::format(params.format.as_deref(), accept(&headers)).map_err(refused)?;
     let asked = face.asker(&principal).calls(&params).map_err(refused)?;
-    let _place = face.place()?;
-    let page = report_calls(&*face.reports, &asked).await.map_err(failed)?;
-    let head = Map::from_iter([("next".to_owned(), json!(page.next))]);
-    rows(&headers, format, &head, &page.rows, page.next.as_deref())
+    let inner = face.clone();
+    let work = async move {
+        let page = report_calls(&*inner.reports, &asked).await.map_err(failed)?;
+        let head = Map::from_iter([("next".to_owned(), json!(page.next))]);
+        rows(&headers, format, &head, &page.rows, page.next.as_deref())
+    };
+    face.apart(work).await?
 }

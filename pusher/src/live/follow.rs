@@ -56,6 +56,8 @@ pub struct Follow {
 const KEPT_MS: i64 = 48 * 3_600_000;
 /// Records and bytes of one read.
 const READ: (usize, usize) = (2_000, 4 << 20);
+/// How long to wait before a read is tried again.
+const PAUSE: Duration = Duration::from_millis(200);
 const SECOND: Duration = Duration::from_secs(1);
 
 struct Loop {
@@ -172,17 +174,28 @@ impl Loop {
                 self.next[partition] = batch.next;
                 Ok(())
             }
-            Err(journal::Error::Truncated { earliest, .. }) => {
-                tracing::warn!(
-                    partition,
-                    earliest,
-                    "views were removed before they were read; going on after the hole"
-                );
-                self.next[partition] = earliest;
-                Ok(())
-            }
-            Err(error) => Err(error),
+            Err(error) => self.step_over(partition, error).await,
         }
+    }
+
+    /// Views can be told again at any time: what cannot be read is stepped over, and said.
+    async fn step_over(&mut self, partition: usize, error: journal::Error) -> journal::Result<()> {
+        tracing::warn!(partition, %error, "views cannot be read here; going on");
+        service::metric::counter("pusher_stepped_over_total", &[]).increment(1);
+        match error {
+            journal::Error::Truncated { earliest, .. } => self.next[partition] = earliest,
+            journal::Error::Damaged { offset, .. } => self.next[partition] = offset + 1,
+            journal::Error::Beyond { .. } => {
+                // Another journal, or an older copy of it: what was known is of another world.
+                self.next[partition] = self.env.journal.earliest(Stream::Views, partition as u32).await?;
+                self.picture = Picture::new(Arc::clone(&self.env.directory));
+                self.env.hub.board(|board| Topic::ALL.into_iter().for_each(|topic| board.retain(topic, |_| false)));
+                self.load().await;
+            }
+            error if error.class() == journal::Class::Transient => self.env.clock.sleep(PAUSE).await,
+            error => return Err(error),
+        }
+        Ok(())
     }
 
     fn stamp(&self) -> Stamp {

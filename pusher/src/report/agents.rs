@@ -162,7 +162,7 @@ pub async fn agents(
     let worked = days(reports, asked, now, |merged| merged.tally.get(Field::Answered) > 0).await?;
     let row = |cell: &super::base::Cell| {
         let days = worked.get(&(cell.start, cell.tenant.clone(), Arc::clone(&cell.id))).copied().unwrap_or(0);
-        AgentRow::of(&Source::new(asked, cell, directory, now, days))
+        AgentRow::of(&Source { days_worked: days, ..Source::new(asked, cell, directory, now) })
     };
     Ok(cells(reports, asked, now).await?.iter().map(row).collect())
 }

@@ -53,6 +53,8 @@ pub struct IntervalsAsked {
     pub threshold: Option<String>,
     /// `true`: all outcomes of a segment count in the interval in which it was offered. Default `false`.
     pub cohort: Option<String>,
+    /// `true`: `repeat_attempts` and `fcr`, too, from the call records; by tenant, source or queue (within that queue). Default `false`.
+    pub callers: Option<String>,
     /// `true`: rows for intervals without traffic, too. Default `false`.
     pub fill: Option<String>,
     /// IANA name of the zone of borders and local times. Default: the tenant's.
@@ -82,6 +84,8 @@ pub struct Intervals {
     pub threshold_ms: Option<i64>,
     /// Where outcomes count.
     pub attribution: Attribution,
+    /// What callers' histories tell, too.
+    pub callers: bool,
     /// Rows for intervals without traffic.
     pub fill: bool,
     /// Bounds.
@@ -248,6 +252,11 @@ impl Asker<'_> {
             .map_err(|error| Refused { parameter: "policy", detail: error.to_string() })?;
         let ids = asked.id.as_deref().unwrap_or("").split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect();
         let cohort = yes("cohort", asked.cohort.as_deref())?;
+        let callers = yes("callers", asked.callers.as_deref())?;
+        if callers && !matches!(by, Dim::Tenant | Dim::Source | Dim::Queue) {
+            let what = format!("is not told by={by}");
+            return Err(Refused::value("callers", "true", what, "ask by tenant, source or queue"));
+        }
         Ok(Intervals {
             range: self.range(asked.from.as_deref(), asked.to.as_deref(), zone)?,
             interval,
@@ -258,6 +267,7 @@ impl Asker<'_> {
             policy,
             threshold_ms: asked.threshold.as_deref().map(threshold).transpose()?,
             attribution: if cohort { Attribution::Cohort } else { Attribution::Event },
+            callers,
             fill: yes("fill", asked.fill.as_deref())?,
             bounds: self.bounds,
         })

@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use model::event::call::Party;
 use model::{AgentId, Directory, QueueId, SourceId, TeamId, Time};
+use stats::caller::Histories;
 use stats::interval::Attribution;
 use stats::metric::{self, Figures};
 use stats::policy::Policy;
@@ -25,6 +26,7 @@ pub(super) struct Source<'a> {
     pub(super) threshold_ms: i64,
     pub(super) now: Time,
     pub(super) days_worked: i64,
+    pub(super) callers: Option<Histories>,
     pub(super) f: Figures,
     pub(super) answered: Hist,
     pub(super) talk: Hist,
@@ -32,13 +34,7 @@ pub(super) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn new(
-        asked: &'a Intervals,
-        cell: &'a Cell,
-        directory: &'a Directory,
-        now: Time,
-        days_worked: i64,
-    ) -> Self {
+    pub(super) fn new(asked: &'a Intervals, cell: &'a Cell, directory: &'a Directory, now: Time) -> Self {
         let threshold_ms = asked.threshold_ms.unwrap_or_else(|| match asked.by {
             Dim::Queue => directory.service_level_ms(&cell.tenant, &QueueId::new(&cell.id)),
             _ => i64::from(directory.tenant(&cell.tenant).service_level_s) * 1000,
@@ -54,7 +50,8 @@ impl<'a> Source<'a> {
             attribution: asked.attribution,
             threshold_ms,
             now,
-            days_worked,
+            days_worked: 0,
+            callers: None,
             f: metric::evaluate(tally, &metric::Context { policy: asked.policy, threshold_ms, short_answer_ms }),
             answered: tally.hist(&[Field::WaitAnswered]),
             talk: tally.hist(&[Field::Talk]),

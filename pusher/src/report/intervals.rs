@@ -101,6 +101,10 @@ columns! {
         hold_abandons_by: Named = named(&c.f.hold_abandons_by),
         /// Conversations that ended, by who ended them.
         ended_by: Named = c.ended_by(),
+        /// Offered whose caller was seen within ten minutes before; only with `callers=true`.
+        repeat_attempts: Option<i64> = c.callers.map(|told| told.repeat_attempts),
+        /// First-call resolution: answered callers not seen again within 24 hours / answered callers; only with `callers=true`.
+        fcr: Option<f64> = c.callers.and_then(|told| told.fcr()),
         /// By policy and threshold; event-time rows may exceed 1.
         service_level: Option<f64> = c.f.service_level,
         /// answered / offered.
@@ -295,5 +299,10 @@ pub async fn intervals(
     now: Time,
 ) -> Result<Vec<IntervalRow>, Error> {
     let cells = cells(reports, asked, now).await?;
-    Ok(cells.iter().map(|cell| IntervalRow::of(&Source::new(asked, cell, directory, now, 0))).collect())
+    let callers = super::callers::of_cells(reports, asked, &cells).await?;
+    let row = |(cell, callers)| {
+        let source = Source::new(asked, cell, directory, now);
+        IntervalRow::of(&Source { callers, ..source })
+    };
+    Ok(cells.iter().zip(callers).map(row).collect())
 }

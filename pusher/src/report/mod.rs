@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod ask;
 pub mod base;
+pub mod callers;
 pub mod calls;
 mod columns;
 pub mod cursor;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::{SinkExt, StreamExt};
 use journal::{Entry, Journal, Stream, Topology};
 use model::event::call::{Answered, Dequeued, Direction, Ended, Offered, Party, QueueExit, Queued, Released};
-use model::{Envelope, Event, EventId, Subject, Time};
+use model::{Envelope, Event, EventId, Number, Subject, Time};
 use pusher::Pusher;
 use serde_json::Value;
 use service::http::Listen;
@@ -186,8 +186,9 @@ fn call(n: i64) -> Vec<Envelope> {
     let id = format!("c{n:03}");
     let start = Time::parse("2026-03-02T09:00:00Z").unwrap() + n * 60_000;
     let (queue, agent) = (model::QueueId::new("sales"), model::AgentId::new("101"));
+    let caller = Number { token: Some("one".into()), mask: Some("138***00".into()), digits: None };
     let events: Vec<(i64, Event)> = vec![
-        (0, Offered { direction: Direction::Inbound, ..Offered::default() }.into()),
+        (0, Offered { direction: Direction::Inbound, ani: Some(caller), ..Offered::default() }.into()),
         (0, serde_json::from_value::<Queued>(serde_json::json!({ "queue": "sales" })).unwrap().into()),
         (10_000, Dequeued { queue: queue.clone(), cause: QueueExit::Answered, waited_ms: None }.into()),
         (10_000, Answered { agent: Some(agent.clone()), queue: Some(queue), ..Answered::default() }.into()),
