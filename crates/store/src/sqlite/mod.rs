@@ -1,7 +1,7 @@
 //! Reports in SQLite: one file, one writer at a time, any number of readers.
 //!
 //! The statements are SQL that PostgreSQL runs as well (`ON CONFLICT … excluded`, numbered parameters); only
-//! [`schema`] and the opening of the file are SQLite's own.
+//! the schema and the opening of the file are SQLite's own.
 
 mod read;
 mod schema;
