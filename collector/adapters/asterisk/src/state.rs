@@ -134,6 +134,8 @@ pub struct Mark {
     pub agent: String,
 }
 
+/// The most that is remembered as past of one call.
+pub const PAST_MAX: usize = 64;
 /// The most marks kept of one call.
 pub const MARKS_MAX: usize = 64;
 
@@ -165,8 +167,8 @@ pub struct Call {
     pub legs: BTreeMap<String, Leg>,
     /// The queue it waits in.
     pub stay: Option<Stay>,
-    /// How often each channel joined each queue (`uid|queue`).
-    pub joins: BTreeMap<String, u32>,
+    /// How often each channel joined each queue (`uid|queue`), and when last.
+    pub joins: BTreeMap<String, (u32, i64)>,
     /// Phones that ring for it, by their channel.
     pub alerts: BTreeMap<String, Alert>,
     /// Agents who speak, by their channel.
@@ -191,6 +193,8 @@ pub struct Call {
     pub last_us: i64,
     /// Ringing that we know of.
     pub marks: Vec<Mark>,
+    /// What is done and does not come again, however often it is told: `gone UID`, `rung UID`, `done UID`.
+    pub past: Vec<String>,
 }
 
 /// A membership in one queue.
@@ -211,6 +215,8 @@ pub struct Member {
     pub penalty: i32,
     /// The member's own after-call work, in seconds; 0: the queue's.
     pub wrap_s: i64,
+    /// When this was told.
+    pub at_us: i64,
 }
 
 /// After-call work.
@@ -316,6 +322,23 @@ impl Call {
     /// Whether somebody real ever took part: Local halves alone are no call.
     pub fn is_real(&self) -> bool {
         self.offered || self.trunk.is_some() || self.starter.is_some()
+    }
+
+    /// Remembers that something of a channel is past; false when it was already.
+    pub fn pass(&mut self, what: &str, uid: &str) -> bool {
+        if self.is_past(what, uid) {
+            return false;
+        }
+        if self.past.len() == PAST_MAX {
+            self.past.remove(0);
+        }
+        self.past.push(format!("{what} {uid}"));
+        true
+    }
+
+    /// Whether something of a channel is past.
+    pub fn is_past(&self, what: &str, uid: &str) -> bool {
+        self.past.iter().any(|past| past.split_once(' ') == Some((what, uid)))
     }
 
     /// Remembers that an agent's ringing out is known.

@@ -466,3 +466,42 @@ fn an_agent_who_hangs_up_before_the_transfer_is_told_was_released_and_handed_on(
     assert_eq!(said[5], "9000 released 101 by Agent");
     assert!(said[6].starts_with(r#"9001 transferred Attended Some("101")"#), "{said:?}");
 }
+
+#[test]
+fn events_told_twice_at_once_or_late_say_nothing_new() {
+    let mut once = Story::default();
+    once.member("sales", "PJSIP/101").member("sales", "PJSIP/105").at(0).caller("1").join("1", "sales");
+    once.at(500).rung("1", "9", "PJSIP/105", "sales");
+    once.at(900).pair("AgentRingNoAnswer", "1", "9", &[("Queue", "sales"), ("RingTime", "0")]).hangup("9", "17");
+    once.at(1000).rung("1", "2", "PJSIP/101", "sales").at(2000).connected("1", "2", "sales");
+    once.at(3000)
+        .on("HangupRequest", "1", &[])
+        .completed("1", "2", "sales", "caller")
+        .hangup("2", "16")
+        .hangup("1", "16");
+    once.at(4000)
+        .caller("5")
+        .join("5", "sales")
+        .at(9000)
+        .on("HangupRequest", "5", &[])
+        .given_up("5", "sales")
+        .hangup("5", "0");
+    for late in [0, 1, 2, 5] {
+        let mut twice = Story::default();
+        for n in 0..once.frames.len() + late {
+            twice.frames.extend(once.frames.get(n).cloned());
+            twice.frames.extend(n.checked_sub(late).and_then(|n| once.frames.get(n)).cloned());
+        }
+        let unique = |story: &Story| {
+            let mut seen = std::collections::BTreeSet::new();
+            let news = |f: &model::Fact| seen.insert(f.id(&"pbx1".into()));
+            story
+                .facts()
+                .into_iter()
+                .filter(news)
+                .map(|f| format!("{} {}", f.subject, support::story::line(&f)))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(unique(&twice), unique(&once), "{late} events later");
+    }
+}

@@ -230,7 +230,12 @@ impl Translator {
         let name = frame.get("MemberName").or_else(|| frame.get("Name"));
         let id = self.agent_of_member(interface, name);
         let mut agent = self.agents.remove(&id).unwrap_or_else(|| Agent { id: id.clone(), ..Agent::default() });
-        let member = member_of(frame, interface, name);
+        let member = member_of(frame, interface, name, at);
+        // Told late or again: what came after it stands.
+        if agent.queues.get(queue).is_some_and(|known| known.at_us > at) {
+            self.agents.insert(id, agent);
+            return;
+        }
         agent.device.clone_from(&member.device);
         if let Some(status) = frame.number("Status") {
             agent.status = status;
@@ -360,7 +365,7 @@ impl Agent {
     }
 }
 
-fn member_of(frame: &Frame, interface: &str, name: Option<&str>) -> Member {
+fn member_of(frame: &Frame, interface: &str, name: Option<&str>, at_us: i64) -> Member {
     let watched = frame.get("StateInterface").filter(|device| is_phone(device));
     let paused = frame.get("Paused") == Some("1");
     // Asterisk 16 says Reason on pause events, later ones PausedReason.
@@ -373,5 +378,6 @@ fn member_of(frame: &Frame, interface: &str, name: Option<&str>) -> Member {
         reason: reason.map(str::to_owned),
         penalty: frame.number("Penalty").unwrap_or(0),
         wrap_s: frame.number("Wrapuptime").unwrap_or(0),
+        at_us,
     }
 }

@@ -61,6 +61,9 @@ impl Translator {
         }
         let id = frame.get("Linkedid").unwrap_or(uid);
         let begins = !self.calls.contains_key(id);
+        if self.calls.get(id).is_some_and(|call| call.is_past("gone", uid)) {
+            return; // told again after its end
+        }
         let mut call = self.take(id).unwrap_or_else(|| Call::begin(id, uid, at));
         let kind = self.adopt(&mut call, uid, channel, frame.get("Context"));
         let exten = frame.get("Exten").filter(|e| *e != "s").map(str::to_owned);
@@ -197,6 +200,7 @@ impl Translator {
         let Some(uid) = frame.get("Uniqueid") else { return };
         let Some(mut call) = self.legs.remove(uid).and_then(|id| self.take(&id)) else { return };
         let Some(mut leg) = call.legs.remove(uid) else { return self.put(call) };
+        call.pass("gone", uid);
         leg.cause = frame.number("Cause").filter(|c| *c != 0).unwrap_or(leg.cause);
         leg.sip = frame.number("TechCause").unwrap_or(leg.sip);
         self.leg_gone(&mut call, uid, &leg, at);

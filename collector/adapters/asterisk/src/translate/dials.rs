@@ -58,7 +58,7 @@ impl Translator {
                 return;
             }
         }
-        if call.alerts.contains_key(dest) {
+        if !call.pass("rung", dest) {
             return;
         }
         let alerting = call::Alerting {

@@ -54,7 +54,8 @@ impl Translator {
         priority: Option<i32>,
         at: i64,
     ) {
-        if call.over_us.is_some() {
+        let again = call.joins.get(&format!("{uid}|{queue}")).is_some_and(|(_, last)| at <= *last);
+        if call.over_us.is_some() || again {
             return;
         }
         match &call.stay {
@@ -66,9 +67,9 @@ impl Translator {
             None => {}
         }
         self.leave_node(call, at);
-        let nth = call.joins.entry(format!("{uid}|{queue}")).or_default();
-        *nth += 1;
-        let nth = *nth;
+        let join = call.joins.entry(format!("{uid}|{queue}")).or_default();
+        *join = (join.0 + 1, at);
+        let nth = join.0;
         call.stay = Some(Stay { queue: queue.into(), uid: uid.into(), nth, since_us: at, left: None });
         call.hung_by = None;
         let queued = call::Queued { queue: queue.into(), priority, position, offered_at: None };
@@ -79,6 +80,10 @@ impl Translator {
     fn ensure_stay(&mut self, call: &mut Call, uid: &str, frame: &Frame, at: i64) {
         let Some(queue) = frame.get("Queue") else { return };
         if call.stay.as_ref().is_some_and(|stay| stay.queue == queue && stay.uid == uid) {
+            return;
+        }
+        // A stay that was told and is over does not come back by an event told late or again.
+        if call.joins.contains_key(&format!("{uid}|{queue}")) {
             return;
         }
         let hold_s: i64 = frame.number("HoldTime").filter(|s| (0..86_400).contains(s)).unwrap_or(0);
@@ -188,8 +193,8 @@ impl Translator {
             return self.refuse(frame, "AgentCalled without DestUniqueid or Interface");
         };
         let Some((mut call, uid)) = self.call_of_queue_event(frame, at) else { return };
-        self.ensure_stay(&mut call, &uid, frame, at);
-        if call.over_us.is_none() && !call.alerts.contains_key(dest) && !call.answered.contains(dest) {
+        if call.over_us.is_none() && !call.answered.contains(dest) && call.pass("rung", dest) {
+            self.ensure_stay(&mut call, &uid, frame, at);
             if !call.legs.contains_key(dest) {
                 self.adopt(&mut call, dest, frame.get("DestChannel").unwrap_or(interface), None);
             }
@@ -320,7 +325,9 @@ impl Translator {
             self.say_call(call, at, released, format!("released|{dest}"));
         }
         let id = call.id.clone();
-        self.wrap_begun(agent, dest, &id, queue, at);
+        if call.pass("done", dest) {
+            self.wrap_begun(agent, dest, &id, queue, at);
+        }
     }
 
     /// Says that after-call work of a call is over; calls that ended hear of it too.
