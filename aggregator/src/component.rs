@@ -64,5 +64,6 @@ mod tests {
     #[test]
     fn the_aggregator_is_a_component() {
         service::conformance::component::<Aggregator>();
+        service::conformance::reference::<Aggregator>();
     }
 }

@@ -27,6 +27,10 @@ const CHUNK: usize = 256;
 /// Calls whose ids are remembered to spare look-ups. Beyond, every unknown call is looked up.
 const KNOWN_MAX: usize = 2_000_000;
 
+/// An open call of which nothing was heard for so long is not loaded at a takeover, in milliseconds: 48 hours. Its end
+/// was lost; it counts nowhere as open any more. Should something be heard of it after all, it is looked up like others.
+const FORGOTTEN_MS: i64 = 48 * 3_600_000;
+
 /// One partition, folded by us.
 pub(crate) struct Shard {
     pub(crate) partition: Partition,
@@ -95,7 +99,8 @@ impl Shard {
         let mut fold = PartitionFold::new(rules.settings);
         states::load(&mut fold, &resumed.states)?;
         let as_of = resumed.open_calls.iter().map(stats::call::Record::last_at).max().unwrap_or_default();
-        for (n, record) in resumed.open_calls.into_iter().enumerate() {
+        let alive = resumed.open_calls.into_iter().filter(|record| as_of - record.last_at() <= FORGOTTEN_MS);
+        for (n, record) in alive.enumerate() {
             fold.load_calls([record]);
             if n % CHUNK == 0 {
                 tokio::task::yield_now().await;

@@ -175,3 +175,28 @@ async fn names_as_long_as_they_may_be_are_told_like_others() {
     until("the rows of the long queue are told", async || rows().await > 0).await;
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_whose_end_was_lost_is_not_shown_after_a_restart_but_can_still_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, store) = (memory(1), sqlite(dir.path(), "store.db").await);
+    let now = Clock::system().now_ms();
+    let three_days = 3 * 86_400_000;
+    let running = Running::start("aggregator-1", &journal, &store, config());
+    let offered = |id: &str, at| event(Subject::Call(id.into()), at, Offered::default());
+    publish(&journal, &[offered("lost", now - three_days), offered("new", now)]).await;
+    until("both are stored", async || store.open_calls().await.unwrap().len() == 2).await;
+    running.kill().await;
+    let running = Running::start("aggregator-1", &journal, &store, config());
+    let heir = async || {
+        let known = known(&journal).await.into_values().filter(|f| f.version.epoch == 2);
+        known.filter_map(|f| if let Body::View(View::Call(call)) = f.body { Some(call.call.to_string()) } else { None })
+    };
+    until("the heir shows the new call", async || heir().await.any(|id| id == "new")).await;
+    assert!(!heir().await.any(|id| id == "lost"));
+    publish(&journal, &[event(Subject::Call("lost".into()), now - three_days + 60_000, Ended::default())]).await;
+    until("the lost call is over", async || store.open_calls().await.unwrap().len() == 1).await;
+    let record = store.call(&"lost".into()).await.unwrap().unwrap();
+    assert_eq!((record.closed, record.timeline().len()), (true, 2));
+    running.stop().await;
+}
