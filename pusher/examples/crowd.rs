@@ -53,7 +53,8 @@ async fn main() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let (frames, bytes, begun) = (seen.frames.load(Ordering::Relaxed), seen.bytes.load(Ordering::Relaxed), Instant::now());
+    let (frames, bytes, begun) =
+        (seen.frames.load(Ordering::Relaxed), seen.bytes.load(Ordering::Relaxed), Instant::now());
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     let took = begun.elapsed().as_secs_f64();
     let rate = |now: u64, then: u64| (now - then) as f64 / took;

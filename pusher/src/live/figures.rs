@@ -63,12 +63,47 @@ impl Figures {
             flow_out: all.flow_out,
             rona: all.rona,
             answered_in_t: all.answered_in_t,
-            service_level: all.service_level,
-            abandonment_rate: all.abandonment_rate,
+            service_level: rounded(all.service_level),
+            abandonment_rate: rounded(all.abandonment_rate),
             asa_ms: whole(all.asa_ms),
             aht_ms: whole(all.aht_ms),
             max_wait_ms: all.max_wait_ms,
             p90_wait_ms: all.p90_wait_ms,
+        }
+    }
+}
+
+/// To six decimals: more is noise, and bytes on every screen.
+fn rounded(rate: Option<f64>) -> Option<f64> {
+    rate.map(|rate| (rate * 1e6).round() / 1e6)
+}
+
+/// The figures of a sliding window: fewer than the day's, because they are sent five times over.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Window {
+    /// Segments that entered the queue.
+    pub offered: i64,
+    /// Of those: answered by an agent.
+    pub answered: i64,
+    /// Left unanswered by the caller, after the short limit.
+    pub abandoned: i64,
+    /// The service level by the goal's policy and threshold, 0 to 1.
+    pub service_level: Option<f64>,
+    /// abandoned / (offered − short_abandoned), 0 to 1.
+    pub abandonment_rate: Option<f64>,
+    /// Average speed of answer, milliseconds.
+    pub asa_ms: Option<i64>,
+}
+
+impl From<Figures> for Window {
+    fn from(all: Figures) -> Window {
+        Window {
+            offered: all.offered,
+            answered: all.answered,
+            abandoned: all.abandoned,
+            service_level: all.service_level,
+            abandonment_rate: all.abandonment_rate,
+            asa_ms: all.asa_ms,
         }
     }
 }

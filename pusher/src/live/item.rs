@@ -8,7 +8,7 @@ use serde::Serialize;
 use stats::live::Stage;
 use utoipa::ToSchema;
 
-use super::figures::{Figures, Goal, Quality};
+use super::figures::{Figures, Goal, Quality, Window};
 
 /// How many agents are in each state now.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
@@ -70,7 +70,7 @@ pub struct Traffic {
     /// Since midnight in the tenant's zone.
     pub today: Figures,
     /// Sliding windows, by length: `1m`, `5m`, `15m`, `30m`, `1h`. They move by the minute.
-    pub windows: BTreeMap<&'static str, Figures>,
+    pub windows: BTreeMap<&'static str, Window>,
     /// How sure today's figures are.
     pub quality: Quality,
 }

@@ -131,7 +131,7 @@ impl Brush<'_> {
             held: 0,
             longest_wait_since: None,
             agents,
-            windows: WINDOWS.iter().map(|(name, minutes)| (*name, window(*minutes))).collect(),
+            windows: WINDOWS.iter().map(|(name, minutes)| (*name, window(*minutes).into())).collect(),
             today: Figures::of(&today, &goal),
             quality: Quality::of(&today),
             goal,

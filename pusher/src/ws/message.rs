@@ -210,6 +210,20 @@ mod tests {
     }
 
     #[test]
+    fn the_description_for_machines_knows_every_word() {
+        let api = include_str!("../../../docs/spec/asyncapi.yaml");
+        let list = |words: Vec<&str>| format!("enum: [{}]", words.join(", "));
+        assert!(api.contains(&list(Code::ALL.map(Code::name).to_vec())), "the error codes differ");
+        assert!(api.contains(&list(Topic::ALL.map(Topic::name).to_vec())), "the topics differ");
+        for op in ["auth", "subscribe", "unsubscribe", "ping", "authenticated", "subscribed", "unsubscribed"] {
+            assert!(api.contains(&format!("op: {{ const: {op} }}")), "{op}");
+        }
+        for op in ["snapshot", "delta", "correction", "beat", "pong", "error"] {
+            assert!(api.contains(&format!("op: {{ const: {op} }}")), "{op}");
+        }
+    }
+
+    #[test]
     fn every_error_code_and_op_stands_in_the_specification() {
         let spec = include_str!("../../../docs/spec/websocket.md");
         for code in Code::ALL {
