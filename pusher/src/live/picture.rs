@@ -262,3 +262,151 @@ impl Picture {
         self.works_for.get(agent).into_iter().flatten()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::paint::paint;
+    use crate::ws::board::Board;
+    use crate::ws::topic::Topic;
+    use model::event::agent::State;
+    use serde_json::Value;
+    use stats::live::Member;
+    use stats::{Field, Row, RowKey};
+    use store::Part;
+    use store::frame::{self, Body, Frame, PartialRow, Version};
+
+    /// 2025-12-01T00:00:00Z.
+    const START: Time = Time(1_764_547_200_000);
+
+    struct Desk {
+        picture: Picture,
+        board: Board,
+        number: u64,
+    }
+
+    impl Desk {
+        fn new(directory: Directory) -> Desk {
+            Desk { picture: Picture::new(Arc::new(directory)), board: Board::default(), number: 0 }
+        }
+
+        fn tell(&mut self, view: &str, body: Option<Body>) {
+            self.number += 1;
+            let version = Version { epoch: 1, number: self.number };
+            let value = body.map(|body| Frame { version, as_of: START, at: START, body }.to_json()).unwrap_or_default();
+            self.picture.take(frame::key(view, &Part::new("events.agent", 0)).as_bytes(), &value);
+        }
+
+        fn see(&mut self, topic: Topic, key: &str, now: Time) -> Option<Value> {
+            self.picture.watch(now);
+            self.picture.sort(now);
+            paint(&mut self.picture, &mut self.board, now);
+            self.board.get(topic, key).map(|item| serde_json::from_str(&item.json).unwrap())
+        }
+    }
+
+    fn source(heartbeat_at: Time) -> Body {
+        Body::View(View::Source(Source {
+            source: "pbx".into(),
+            tenant: "default".into(),
+            vendor: "asterisk".into(),
+            version: None,
+            connected: Some(true),
+            since: START,
+            reason: None,
+            heartbeat_at: Some(heartbeat_at),
+            every_ms: Some(5_000),
+            round_trip_ms: None,
+            snapshot_at: None,
+            gaps: Vec::new(),
+            trunks: BTreeMap::new(),
+            last_at: heartbeat_at,
+        }))
+    }
+
+    fn agent(id: &str, state: State) -> Body {
+        Body::View(View::Agent(Agent {
+            agent: id.into(),
+            tenant: "default".into(),
+            source: "pbx".into(),
+            team: None,
+            logged_in_since: Some(START),
+            state: Some(state),
+            since: START,
+            reason: None,
+            call: None,
+            queue: None,
+            device: None,
+            skills: BTreeMap::new(),
+            last_at: START,
+        }))
+    }
+
+    fn members(paused: &[(&str, bool)]) -> Body {
+        let member = |paused| Member { device: None, penalty: 0, paused, reason: None };
+        Body::View(View::Members(Members {
+            tenant: "default".into(),
+            source: "pbx".into(),
+            queue: "sales".into(),
+            name: Some("Sales".into()),
+            strategy: None,
+            service_level_s: None,
+            waiting_max: None,
+            members: paused.iter().map(|(id, paused)| ((*id).into(), member(*paused))).collect(),
+            last_at: START,
+        }))
+    }
+
+    #[test]
+    fn agents_of_a_silent_source_are_unknown_and_never_ready() {
+        let mut desk = Desk::new(Directory::default());
+        desk.tell("source/pbx", Some(source(START)));
+        desk.tell("members/sales", Some(members(&[("101", false), ("102", true)])));
+        desk.tell("agent/101", Some(agent("101", State::Ready)));
+        desk.tell("agent/102", Some(agent("102", State::Ready)));
+        let queue = desk.see(Topic::Queues, "sales", START + 1_000).unwrap();
+        // 102 is paused in this queue only.
+        assert_eq!((queue["agents"]["ready"].as_i64(), queue["agents"]["not_ready"].as_i64()), (Some(1), Some(1)));
+        assert_eq!(queue["name"], "Sales");
+        let queue = desk.see(Topic::Queues, "sales", START + 20_000).unwrap();
+        assert_eq!((queue["agents"]["ready"].as_i64(), queue["agents"]["unknown"].as_i64()), (Some(0), Some(2)));
+        assert_eq!(desk.see(Topic::Agents, "101", START + 20_000).unwrap()["state"], "unknown");
+        assert_eq!(desk.see(Topic::Sources, "pbx", START + 20_000).unwrap()["state"], "silent");
+        desk.tell("source/pbx", Some(source(START + 21_000)));
+        assert_eq!(desk.see(Topic::Agents, "101", START + 21_500).unwrap()["state"], "ready");
+    }
+
+    #[test]
+    fn a_queue_where_nobody_is_stays_on_the_board() {
+        let mut desk = Desk::new(Directory::default());
+        let waiting =
+            Queue { waiting: 2, oldest_waiting_since: Some(START), ..Queue::empty("default".into(), "sales".into()) };
+        desk.tell("queue/sales", Some(Body::View(View::Queue(waiting))));
+        let queue = desk.see(Topic::Queues, "sales", START).unwrap();
+        assert_eq!(
+            (queue["waiting"].as_i64(), queue["longest_wait_since"].as_str()),
+            (Some(2), Some("2025-12-01T00:00:00.000Z"))
+        );
+        desk.tell("queue/sales", None);
+        let queue = desk.see(Topic::Queues, "sales", START).unwrap();
+        assert_eq!((queue["waiting"].as_i64(), queue["longest_wait_since"].is_null()), (Some(0), true));
+    }
+
+    #[test]
+    fn today_begins_at_the_tenants_midnight() {
+        let mut directory = Directory::default();
+        let tenant = model::directory::Tenant { time_zone: "Asia/Shanghai".into(), ..Default::default() };
+        directory.tenants.insert("default".into(), tenant);
+        let mut desk = Desk::new(directory);
+        let midnight = START + -8 * 3_600_000; // 16:00 UTC is 00:00 there
+        for (start, offered) in [(midnight + -60_000, 7), (midnight, 2), (midnight + 3_600_000, 3)] {
+            let mut row = Row::default();
+            row.event.add(Field::Offered, offered);
+            let key =
+                RowKey { tenant: "default".into(), source: "pbx".into(), dim: Dim::Queue, id: "sales".into(), start };
+            desk.tell(&frame::row_view(&key), Some(Body::Row(PartialRow { key, part: "events.call/0".into(), row })));
+        }
+        assert_eq!(desk.see(Topic::Queues, "sales", START).unwrap()["today"]["offered"], 5);
+        assert!(desk.board.get(Topic::Intervals, "queue/sales@2025-11-30T15:30:00.000Z").is_some());
+    }
+}
