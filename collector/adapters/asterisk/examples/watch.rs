@@ -1,6 +1,6 @@
 //! Watches a PBX for a while, cuts the link now and then, and sets what was said against the PBX's own queue_log.
 //!
-//! `cargo run -p adapter-asterisk --example watch -- HOST PORT USER SECRET QUEUE_LOG SECONDS [facts=FILE] [CUT_AT:BLIND_FOR …]`
+//! `cargo run -p adapter-asterisk --example watch -- HOST PORT USER SECRET QUEUE_LOG SECONDS [facts=FILE] [reorder=5s] [CUT_AT:BLIND_FOR …]`
 //!
 //! With `facts=FILE` what was said is written there, an envelope a line. A QUEUE_LOG of `-` means that there is none.
 //! A cut drops the session as a kill would: what was not yet handed over is lost with it, and only the stored state comes back.
@@ -43,6 +43,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.queues.wrap_up = Millis::seconds(2);
     if log != "-" {
         config.backfill.queue_log = log.into();
+    }
+    if let Some(within) = args.iter().find_map(|arg| arg.strip_prefix("reorder=")) {
+        config.reorder_within = within.parse()?;
     }
     let plan = Asterisk::plan(config).map_err(|p| format!("{p:?}"))?;
     let clock = Clock::system();

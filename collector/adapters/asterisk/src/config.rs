@@ -28,6 +28,9 @@ pub struct Config {
     pub ping_every: Millis,
     /// A link that does not answer a probe for so long is broken.
     pub ping_timeout: Millis,
+    /// Events that the way here may shuffle within so long are put back in order, at the price of as much delay. A PBX
+    /// itself keeps its order: `0s`.
+    pub reorder_within: Millis,
     /// Which channels lead outside.
     pub trunks: Trunks,
     /// Who an agent is.
@@ -139,6 +142,7 @@ impl Default for Config {
             login: Login::Md5,
             ping_every: Millis::seconds(5),
             ping_timeout: Millis::seconds(10),
+            reorder_within: Millis::new(0),
             trunks: Trunks::default(),
             agents: Agents::default(),
             queues: Queues::default(),
@@ -202,6 +206,7 @@ impl ConfigFile for Config {
         }
         problems.range("ping_every", self.ping_every, Millis::new(100)..=Millis::seconds(300));
         problems.range("ping_timeout", self.ping_timeout, Millis::new(100)..=Millis::seconds(300));
+        problems.range("reorder_within", self.reorder_within, Millis::new(0)..=Millis::seconds(30));
         problems.range("channels_max", self.channels_max, 10..=10_000_000);
         problems.range("queues.overflow_within", self.queues.overflow_within, Millis::new(0)..=Millis::seconds(60));
         problems.range("queues.wrap_up", self.queues.wrap_up, Millis::new(0)..=Millis::seconds(3600));

@@ -15,6 +15,7 @@ pub mod backfill;
 pub mod config;
 pub mod frame;
 pub mod link;
+pub mod order;
 pub mod pattern;
 pub mod reconcile;
 pub mod session;

@@ -15,6 +15,7 @@ use crate::backfill;
 use crate::config::{Config, Login, Plan};
 use crate::frame::{Frame, Item};
 use crate::link::Link;
+use crate::order::Order;
 use crate::reconcile::Gone;
 use crate::snapshot::{Snapshot, Step};
 use crate::translate::Translator;
@@ -35,6 +36,7 @@ pub struct Live {
     source: SourceId,
     last_seen: Option<Time>,
     snapshot: Option<Snapshot>,
+    order: Order,
     /// What the snapshot missed, until the pong of this ping.
     gone: Option<(String, Gone)>,
     ping: Option<(String, Duration)>,
@@ -140,6 +142,7 @@ impl Live {
             source: context.source,
             last_seen: context.known.last_seen,
             snapshot: None,
+            order: Order::within(plan.config.reorder_within.signed() * 1000),
             gone: None,
             ping: None,
             next_ping: now,
@@ -167,7 +170,7 @@ impl Live {
 
     fn handle(&mut self, item: Item) -> Result<(), Fault> {
         match item {
-            Item::Frame(frame) => self.frame(&frame),
+            Item::Frame(frame) => self.frame(frame),
             Item::Malformed(bad) => {
                 self.translator.refuse_bytes(bad.sample, bad.reason);
                 Ok(())
@@ -176,11 +179,11 @@ impl Live {
         }
     }
 
-    fn frame(&mut self, frame: &Frame) -> Result<(), Fault> {
+    fn frame(&mut self, frame: Frame) -> Result<(), Fault> {
         if frame.response().is_some() && self.ping.as_ref().is_some_and(|(id, _)| frame.get("ActionID") == Some(id)) {
-            return self.pong(frame);
+            return self.pong(&frame);
         }
-        match self.snapshot.as_mut().map_or(Step::Foreign, |snapshot| snapshot.take(frame)) {
+        match self.snapshot.as_mut().map_or(Step::Foreign, |snapshot| snapshot.take(&frame)) {
             Step::More => return Ok(()),
             Step::Complete => return self.snapshot_complete(),
             Step::Foreign => {}
@@ -195,8 +198,18 @@ impl Live {
             // Without `timestampevents` our own clock has to do.
             None => self.stamped = frame.event() == Some("FullyBooted") && self.stamped,
         }
-        self.translator.event(frame, self.clock.now_ms() * 1000);
+        if let Some(frame) = self.order.push(frame) {
+            self.translator.event(&frame, self.clock.now_ms() * 1000);
+        }
+        self.release(Order::ready);
         Ok(())
+    }
+
+    /// Hands on the events that waited for earlier ones.
+    fn release(&mut self, next: impl Fn(&mut Order) -> Option<Frame>) {
+        while let Some(frame) = next(&mut self.order) {
+            self.translator.event(&frame, 0);
+        }
     }
 
     fn hear(&mut self, us: i64) {
@@ -217,11 +230,16 @@ impl Live {
             }
             _ => self.clock.now_ms() * 1000,
         };
-        self.translator.advance(now_us);
+        let barrier = self.gone.as_ref().is_some_and(|(barrier, _)| *barrier == id);
+        if barrier {
+            self.release(Order::any);
+        }
+        self.order.hear(now_us);
+        self.release(Order::ready);
+        // What waits may still be earlier than now.
+        self.translator.advance(now_us - if barrier { 0 } else { self.order.within_us() });
         self.translator.trunk_usage(&self.source, now_us);
-        if self.gone.as_ref().is_some_and(|(barrier, _)| *barrier == id)
-            && let Some((_, gone)) = self.gone.take()
-        {
+        if barrier && let Some((_, gone)) = self.gone.take() {
             let seen = self.last_seen.map_or(0, |seen| seen.ms() * 1000);
             self.translator.close_gone(&gone, &self.source, seen, now_us);
         }
@@ -232,6 +250,7 @@ impl Live {
     fn snapshot_complete(&mut self) -> Result<(), Fault> {
         let Some(snapshot) = self.snapshot.take() else { return Ok(()) };
         let now_us = if self.stamped { self.heard_us } else { self.clock.now_ms() * 1000 };
+        self.release(Order::any);
         let gone = self.translator.apply(&snapshot, now_us);
         self.ping = None; // an older pong would not do
         let id = self.send_ping()?;
@@ -260,7 +279,9 @@ impl Live {
         if let Some((_, sent)) = &self.ping {
             return (*sent + self.plan.config.ping_timeout.duration()).saturating_sub(now);
         }
-        let due = self.translator.next_due().map(|due| (due - self.vendor_now()).max(0));
+        let held = self.order.due_us().map(|us| Time(us.div_euclid(1000) + 1));
+        let next = self.translator.next_due().map(|due| due + self.order.within_us() / 1000);
+        let due = [next, held].into_iter().flatten().min().map(|due| (due - self.vendor_now()).max(0));
         let due = due.and_then(|ms| u64::try_from(ms).ok()).map_or(Duration::MAX, Duration::from_millis);
         self.next_ping.saturating_sub(now).min(due)
     }
@@ -335,6 +356,7 @@ impl Session for Live {
                 return Err(fault);
             }
             if let Err(fault) = self.step(max).await {
+                self.release(Order::any);
                 self.over = Some(fault);
             }
         }
