@@ -1,6 +1,6 @@
 //! The rows of one partition that are in memory: differences are added to them, and they are written whole.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use model::Time;
@@ -13,7 +13,8 @@ use store::reports::{Block, BlockKey};
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     blocks: HashMap<BlockKey, Kept>,
-    dirty: BTreeSet<BlockKey>,
+    /// Blocks that changed since they were last taken: each once, because each knows that it is here.
+    dirty: Vec<BlockKey>,
     /// The store has no block of a later hour.
     newest_hour: Option<Time>,
     uses: u64,
@@ -23,6 +24,7 @@ pub(crate) struct Ledger {
 struct Kept {
     block: Arc<Block>,
     used: u64,
+    dirty: bool,
 }
 
 impl Ledger {
@@ -49,7 +51,7 @@ impl Ledger {
     pub(crate) fn load(&mut self, blocks: Vec<Block>) {
         for block in blocks {
             let used = self.uses;
-            self.blocks.entry(block.key.clone()).or_insert_with(|| Kept { block: Arc::new(block), used });
+            self.blocks.entry(block.key.clone()).or_insert_with(|| Kept { block: Arc::new(block), used, dirty: false });
         }
     }
 
@@ -62,7 +64,7 @@ impl Ledger {
                 Some(kept) => kept,
                 None => {
                     let block = Arc::new(Block { key: at.clone(), version: 0, rows: Default::default() });
-                    self.blocks.entry(at.clone()).or_insert(Kept { block, used: 0 })
+                    self.blocks.entry(at.clone()).or_insert(Kept { block, used: 0, dirty: false })
                 }
             };
             kept.used = self.uses;
@@ -73,7 +75,9 @@ impl Ledger {
             if row.is_zero() {
                 block.rows.remove(&key.start);
             }
-            self.dirty.insert(at);
+            if !std::mem::replace(&mut kept.dirty, true) {
+                self.dirty.push(at);
+            }
         }
     }
 
@@ -85,9 +89,12 @@ impl Ledger {
     /// The blocks that changed since the last time, to be stored as folded up to `version`.
     pub(crate) fn take_dirty(&mut self, version: u64) -> Vec<Arc<Block>> {
         let mut taken = Vec::with_capacity(self.dirty.len());
-        for key in std::mem::take(&mut self.dirty) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.sort_unstable(); // neighbours in the store are written one after the other
+        for key in dirty {
             self.newest_hour = self.newest_hour.max(Some(key.hour));
             if let Some(kept) = self.blocks.get_mut(&key) {
+                kept.dirty = false;
                 Arc::make_mut(&mut kept.block).version = version;
                 taken.push(Arc::clone(&kept.block));
             }
@@ -103,12 +110,8 @@ impl Ledger {
         }
         // A quarter more than needed, so that the sorting is paid for once in a while only.
         let surplus = self.blocks.len() - keep + keep / 4;
-        let mut clean: Vec<(u64, BlockKey)> = self
-            .blocks
-            .iter()
-            .filter(|(key, _)| !self.dirty.contains(*key))
-            .map(|(key, kept)| (kept.used, key.clone()))
-            .collect();
+        let mut clean: Vec<(u64, BlockKey)> =
+            self.blocks.iter().filter(|(_, kept)| !kept.dirty).map(|(key, kept)| (kept.used, key.clone())).collect();
         clean.sort_unstable();
         for (_, key) in clean.into_iter().take(surplus) {
             self.blocks.remove(&key);
