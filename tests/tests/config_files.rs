@@ -1,0 +1,67 @@
+//! Every file under `deploy/config` is read by the program that it is for, and has no problem.
+#![allow(clippy::disallowed_methods, reason = "these tests run real processes")]
+
+use anyhow::{Result, ensure};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use tidegate_tests::product::binary;
+use tokio::process::Command;
+
+/// Which program reads which files, to check them without starting anything.
+const READERS: [(&str, &[&str], &[&str]); 6] = [
+    ("tidegate", &["up", "--check"], &["tidegate.toml", "asterisk.toml"]),
+    ("collector", &["--check"], &["collector.toml", "asterisk.toml", "tidegate.toml"]),
+    ("receiver", &["--check"], &["receiver.toml", "asterisk.toml"]),
+    ("aggregator", &["--check"], &["aggregator.toml"]),
+    ("pusher", &["--check"], &["pusher.toml"]),
+    ("simulator", &["--check"], &["simulator.toml"]),
+];
+/// Read by `tidegate import`, which `odd_calls.rs` runs with it.
+const OF_IMPORTS: [&str; 1] = ["anonymous-bank.toml"];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/config")
+}
+
+async fn read(program: &str, words: &[&str], file: &Path) -> Result<Output> {
+    Ok(Command::new(binary(program).await?).args(words).arg("--config").arg(file).output().await?)
+}
+
+#[tokio::test]
+async fn each_file_is_fine_for_its_program() -> Result<()> {
+    for (program, words, files) in READERS {
+        for name in files {
+            let output = read(program, words, &folder().join(name)).await?;
+            let said = String::from_utf8_lossy(&output.stderr);
+            ensure!(output.status.success(), "{program} does not take {name} ({}):\n{said}", output.status);
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_file_is_without_its_program() -> Result<()> {
+    let read: BTreeSet<_> = READERS.iter().flat_map(|(_, _, files)| files.iter().copied()).chain(OF_IMPORTS).collect();
+    for entry in std::fs::read_dir(folder())? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        ensure!(read.contains(name.as_str()), "nobody checks deploy/config/{name}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_mistyped_key_is_refused_with_its_line() -> Result<()> {
+    let place = tempfile::TempDir::new()?;
+    for (program, words, files) in READERS {
+        let text = std::fs::read_to_string(folder().join(files[0]))?;
+        let file = place.path().join(files[0]);
+        std::fs::write(&file, format!("{text}\n[proces]\ncolour = \"red\"\n"))?;
+        let output = read(program, words, &file).await?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.code() == Some(78), "{program} takes a wrong file ({}): {said}", output.status);
+        let line = format!("{}:{}", file.display(), text.lines().count() + 2);
+        ensure!(said.contains(&line) && said.contains("[process]"), "{program} does not name {line}: {said}");
+    }
+    Ok(())
+}
