@@ -505,3 +505,34 @@ fn events_told_twice_at_once_or_late_say_nothing_new() {
         assert_eq!(unique(&twice), unique(&once), "{late} events later");
     }
 }
+
+#[test]
+fn a_completion_that_does_not_name_the_agents_channel_still_begins_the_wrap_up() {
+    let mut s = Story::default();
+    s.member("sales", "PJSIP/101").talk().at(9000);
+    let transfer =
+        [("Result", "Success"), ("TransfererUniqueid", "2"), ("TransfereeUniqueid", "1"), ("Extension", "602")];
+    s.event("BlindTransfer", &transfer).hangup("2", "16");
+    s.on("AgentComplete", "1", &[("Queue", "sales"), ("Interface", "PJSIP/101"), ("Reason", "transfer")]);
+    assert_eq!(s.agent("101")[5..], ["9000 state_changed WrapUp -", "11000 state_changed Ready -"]);
+}
+
+#[test]
+fn what_is_due_at_a_moment_goes_before_what_happens_at_it() {
+    let mut s = Story::default();
+    s.member("sales", "PJSIP/101")
+        .talk()
+        .at(10_000)
+        .completed("1", "2", "sales", "caller")
+        .hangup("2", "16")
+        .hangup("1", "16");
+    s.at(11_000).caller("5").join("5", "sales").at(12_000).rung("5", "6", "PJSIP/101", "sales");
+    let facts = s.facts();
+    let at_once: Vec<_> =
+        facts.iter().filter(|f| f.subject.id() == "101" && f.occurred_at.ms() % 60_000 == 32_000).collect();
+    assert_eq!(
+        at_once.iter().map(|f| support::story::line(f)).collect::<Vec<_>>(),
+        ["12000 state_changed Ready -", "12000 state_changed Reserved -"]
+    );
+    assert!(at_once[0].seq < at_once[1].seq);
+}

@@ -66,6 +66,7 @@ pub struct Translator {
     /// What was said of each trunk's use.
     pub(crate) usage: BTreeMap<String, u32>,
     now_us: i64,
+    due_first: bool,
     due: BTreeSet<(i64, Due)>,
     facts: VecDeque<Fact>,
     dirty: BTreeSet<String>,
@@ -90,6 +91,7 @@ impl Translator {
             listed: None,
             usage: BTreeMap::new(),
             now_us: 0,
+            due_first: false,
             due: BTreeSet::new(),
             facts: VecDeque::new(),
             dirty: BTreeSet::new(),
@@ -203,7 +205,12 @@ impl Translator {
             let Some((_, due)) = self.due.pop_first() else { break };
             match due {
                 Due::Exit(call) => self.exit_due(&call, at),
-                Due::Wrap(agent) => self.wrap_due(&agent, at),
+                Due::Wrap(agent) => {
+                    // What was due at a moment goes before what happens at it.
+                    self.due_first = true;
+                    self.wrap_due(&agent, at);
+                    self.due_first = false;
+                }
                 Due::Forget(call) => self.forget(&call),
             }
         }
@@ -265,7 +272,7 @@ impl Translator {
 
     pub(crate) fn say(&mut self, at_us: i64, subject: Subject, event: impl Into<Event>, reference: String) {
         let mut fact = Fact::new(Time(at_us.div_euclid(1000)), subject, event).reference(reference);
-        fact.seq = u64::try_from(at_us).ok();
+        fact.seq = u64::try_from(at_us - i64::from(self.due_first)).ok();
         fact.quality = self.quality;
         self.facts.push_back(fact);
     }

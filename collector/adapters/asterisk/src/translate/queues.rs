@@ -301,17 +301,22 @@ impl Translator {
     }
 
     pub(super) fn agent_completed(&mut self, frame: &Frame, at: i64) {
-        let (Some(uid), Some(dest)) = (frame.get("Uniqueid"), frame.get("DestUniqueid")) else { return };
+        let Some(uid) = frame.get("Uniqueid") else { return };
         let Some((interface, queue)) = frame.get("Interface").zip(frame.get("Queue")) else { return };
         let id = self.call_of(uid).or_else(|| frame.get("Linkedid").map(str::to_owned));
         let Some(mut call) = id.and_then(|id| self.take(&id)) else { return };
         let agent = self.agent_of_member(interface, frame.get("MemberName"));
+        // After a transfer the agent's channel may be gone before this is told, and is then not named.
+        let dest = frame.get("DestUniqueid").map(str::to_owned).unwrap_or_else(|| {
+            let talk = call.talks.iter().find(|(_, talk)| talk.agent == agent && talk.queue.as_deref() == Some(queue));
+            talk.map_or_else(|| format!("{}-{agent}-{at}", call.id), |(uid, _)| uid.clone())
+        });
         let by = match frame.get("Reason") {
             Some("agent") => call::Party::Agent,
             Some("caller") => call::Party::Caller,
             _ => call::Party::Unknown,
         };
-        self.complete(&mut call, dest, &agent, queue, by, at);
+        self.complete(&mut call, &dest, &agent, queue, by, at);
         self.put(call);
     }
 
