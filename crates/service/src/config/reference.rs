@@ -52,8 +52,11 @@ fn section(page: &mut String, path: &str, schema: &Value, defaults: Option<&Valu
     for (key, property) in properties {
         let default = defaults.and_then(|defaults| defaults.get(key)).or_else(|| property.get("default"));
         let about = property.get("description").and_then(Value::as_str).unwrap_or("");
-        let _ = writeln!(page, "| `{key}` | {} | {} | {} |", kind(property), default_text(default), cell(about));
-        if property.get("properties").is_some() {
+        let (kind, default_text) = (kind(property), default_text(property, default));
+        let _ = writeln!(page, "| `{key}` | {kind} | {default_text} | {} |", cell(about));
+        if let Some(named) = named(property) {
+            below.push((format!("{}.NAME", join(path, key)), named, None));
+        } else if property.get("properties").is_some() {
             below.push((join(path, key), property, default));
         } else if let Some(items) = property.get("items").filter(|items| items.get("properties").is_some()) {
             below.push((format!("{}[]", join(path, key)), items, None));
@@ -63,6 +66,11 @@ fn section(page: &mut String, path: &str, schema: &Value, defaults: Option<&Valu
     for (path, schema, defaults) in below {
         section(page, &path, schema, defaults);
     }
+}
+
+/// What stands under each name of a table whose keys are names.
+fn named(property: &Value) -> Option<&Value> {
+    property.get("additionalProperties").filter(|below| below.get("properties").is_some())
 }
 
 fn kind(schema: &Value) -> String {
@@ -97,11 +105,12 @@ fn kind(schema: &Value) -> String {
     }
 }
 
-fn default_text(default: Option<&Value>) -> String {
+fn default_text(property: &Value, default: Option<&Value>) -> String {
     match default {
         None => "required".to_owned(),
         Some(Value::Null) => "not set".to_owned(),
-        Some(Value::Object(_)) => "see below".to_owned(),
+        Some(Value::Object(_)) if property.get("properties").is_some() => "see below".to_owned(),
+        Some(Value::Object(names)) if names.is_empty() => "none".to_owned(),
         Some(Value::Array(items)) if items.iter().any(Value::is_object) => {
             format!("{} items", items.len())
         }
