@@ -93,6 +93,7 @@ async fn the_same_number_has_one_token_for_good_and_is_nowhere_in_the_clear() {
 #[test]
 fn it_is_a_well_behaved_component() {
     service::conformance::component::<Receiver>();
+    service::conformance::reference::<Receiver>();
 }
 
 /// A receiver with an open door; its address and an operator's token.

@@ -451,5 +451,6 @@ async fn the_control_api_tells_orders_and_refuses() {
 #[test]
 fn it_is_a_component() {
     service::conformance::component::<Simulator>();
+    service::conformance::reference::<Simulator>();
     assert_eq!(Simulator::NAME, "simulator");
 }
