@@ -253,7 +253,7 @@ export function agents(items, queueName) {
 function densityFor(root, n) {
   const size = parseFloat(getComputedStyle(document.documentElement).fontSize);
   const room = (width, height) => Math.floor(root.clientWidth / (width * size)) * Math.floor(root.clientHeight / (height * size));
-  if (n <= room(9.6, 3.5)) return 'roomy';
+  if (n <= room(11.4, 3.5)) return 'roomy';
   return n <= room(8.9, 1.8) ? 'compact' : 'dense';
 }
 
@@ -296,7 +296,8 @@ export function day(rows, goal, start, now, clock) {
   const first = Math.max(0, Math.min(last - SLOTS_MIN + 1, ...busy));
   const root = byId('day');
   const [width, height] = [Math.max(320, root.clientWidth), Math.max(120, root.clientHeight)];
-  const [left, right, top, bottom] = [38, 44, 10, height - 24];
+  const em = parseFloat(getComputedStyle(document.documentElement).fontSize) * 0.8;
+  const [left, right, top, bottom] = [3 * em, 3.4 * em, 0.8 * em, height - 1.9 * em];
   const step = (width - left - right) / (last - first + 1);
   const most = Math.max(4, ...rows.map((row) => row.offered));
   const mark = JSON.stringify([width, height, first, last, goal, rows.map((row) => [row.offered, row.answered, row.abandoned, row.service_level])]);
@@ -305,17 +306,17 @@ export function day(rows, goal, start, now, clock) {
   const parts = [];
   for (const share of [0, 0.5, 1]) {
     const y = bottom - share * (bottom - top);
-    parts.push(s('line', { class: 'base', x1: left, x2: width - right, y1: y, y2: y }), s('text', { x: left - 6, y: y + 4, 'text-anchor': 'end' }, count(Math.round(most * share))), s('text', { x: width - right + 6, y: y + 4 }, percent(share)));
+    parts.push(s('line', { class: 'base', x1: left, x2: width - right, y1: y, y2: y }), s('text', { x: left - em / 2, y: y + em / 3, 'text-anchor': 'end' }, count(Math.round(most * share))), s('text', { x: width - right + em / 2, y: y + em / 3 }, percent(share)));
   }
   if (goal !== null) parts.push(s('line', { class: 'goal', x1: left, x2: width - right, y1: bottom - goal * (bottom - top), y2: bottom - goal * (bottom - top) }));
   const line = [];
-  const labelled = [2, 4, 8].find((n) => n * step > 52) ?? 12;
+  const labelled = [2, 4, 8].find((n) => n * step > 4.2 * em) ?? 12;
   for (let slot = first; slot <= last; slot += 1) {
     const x = left + (slot - first) * step;
     const row = bySlot.get(slot);
     parts.push(...stack(row, x + step * 0.14, step * 0.72, bottom, most, bottom - top));
     if (row && row.service_level !== null && row.offered > 0) line.push(`${line.length ? 'L' : 'M'}${(x + step / 2).toFixed(1)} ${(bottom - row.service_level * (bottom - top)).toFixed(1)}`);
-    if (slot % labelled === 0) parts.push(s('text', { x: x + 2, y: bottom + 18 }, clock(start + slot * 1_800_000)));
+    if (slot % labelled === 0) parts.push(s('text', { x: x + 2, y: bottom + 1.4 * em }, clock(start + slot * 1_800_000)));
   }
   if (line.length === 1) line.push(`h.01`);
   if (line.length) parts.push(s('path', { class: 'level', d: line.join('') }));
