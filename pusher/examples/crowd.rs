@@ -30,7 +30,7 @@ async fn follow(address: String, seen: Arc<Seen>) -> Result<(), tokio_tungstenit
         let Message::Text(text) = message else { continue };
         let frames = seen.frames.fetch_add(1, Ordering::Relaxed);
         seen.bytes.fetch_add(text.len() as u64, Ordering::Relaxed);
-        if frames % 50 == 0
+        if frames.is_multiple_of(50)
             && let Some(time) = text.split("\"time\":\"").nth(1).and_then(|rest| model::Time::parse(&rest[..24]).ok())
         {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
