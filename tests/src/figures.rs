@@ -171,6 +171,7 @@ mod tests {
             event("BRIDGE_ENTER", "1018.251000", "p.1", caller, "Queue", ""),
             event("STREAM_BEGIN", "1020.000000", "p.1", caller, "Queue", music),
             event("STREAM_END", "1022.000000", "p.1", caller, "Queue", ""),
+            event("BLINDTRANSFER", "1024.249000", "p.3", agent, "AppQueue", ""),
             event("BRIDGE_EXIT", "1024.250000", "p.1", caller, "Queue", ""),
             event("APP_END", "1024.250000", "p.1", caller, "Queue", ""),
             event("BRIDGE_EXIT", "1024.251000", "p.3", agent, "AppQueue", ""),

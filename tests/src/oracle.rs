@@ -264,11 +264,21 @@ fn service(connect: &QueueLine, end: &QueueLine, leg: &[&ChannelEvent], events: 
         }
     }
     hold_ms += held_since.map_or(0, |since| released_at - since);
-    let (transfer, logged) = match end.event.as_str() {
+    // The channel event is the truth: where the agent hangs up to complete a transfer, queue_log at times calls it COMPLETEAGENT.
+    let transfer = leg.iter().find_map(|event| match event.kind.as_str() {
+        "BLINDTRANSFER" => Some(Transfer::Blind),
+        "ATTENDEDTRANSFER" => Some(Transfer::Attended),
+        _ => None,
+    });
+    let (told, logged) = match end.event.as_str() {
         "BLINDTRANSFER" => (Some(Transfer::Blind), end.number(3)),
         "ATTENDEDTRANSFER" => (Some(Transfer::Attended), end.number(3)),
         _ => (None, end.number(1)),
     };
+    ensure!(
+        told.is_none() || told == transfer,
+        "queue_log tells of a transfer ({told:?}), the channel of {transfer:?}"
+    );
     let engaged_ms = released_at - answered_at;
     near("talk", engaged_ms, logged * 1000)?;
     Ok(Service {
