@@ -4,7 +4,7 @@
 //!
 //! It is not a place for tests of one crate: those stand beside their code.
 //!
-//! - Invariant: nothing here links the product. It is seen only through its command line, HTTP and WebSocket, and the oracle
+//! - Invariant: nothing here links the product (of the tests, only `one_truth` and `one_suite` do). It is seen only through its command line, HTTP and WebSocket, and the oracle
 //!   shares no code with what it judges.
 //! - Invariant: the truth is the PBX's own: [`oracle`] reads its `queue_log`, CEL and CDR, never what the driver intended.
 //! - Invariant: everything listens on loopback.

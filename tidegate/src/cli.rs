@@ -175,6 +175,9 @@ pub(crate) struct Agents {
     /// 15m, 30m, 1h, 1d, or all for one row per agent.
     #[arg(long, value_name = "INTERVAL", default_value = "all")]
     pub(crate) interval: String,
+    /// Put every outcome into the interval of the offer.
+    #[arg(long)]
+    pub(crate) cohort: bool,
 }
 
 #[derive(Debug, Args)]

@@ -101,6 +101,7 @@ pub(crate) async fn run(args: Import) -> Result<()> {
         bar.finish();
     }
     opened.journal.close().await.map_err(Error::from)?;
+    opened.store.close().await.map_err(|e| data::failed(&e))?;
     let took = clock.monotonic() - started;
     eprintln!(
         "imported {} events from {} file(s) in {:.2} s; {} folded; {} rows made no sense{}; {} set aside",

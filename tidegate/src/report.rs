@@ -44,7 +44,8 @@ async fn intervals(args: &Intervals, opened: &Opened, directory: &Directory, ask
 }
 
 async fn agents(args: &Agents, opened: &Opened, directory: &Directory, asker: &Asker<'_>) -> Result<()> {
-    let asked = IntervalsAsked { interval: Some(args.interval.clone()), ..asked(&args.range) };
+    let cohort = Some(args.cohort.to_string());
+    let asked = IntervalsAsked { interval: Some(args.interval.clone()), cohort, ..asked(&args.range) };
     let asked = asker.agents(&asked).map_err(refused)?;
     let found = report::agents::agents(opened.store.as_ref(), directory, &asked, asker.now).await.map_err(failed)?;
     write(args.range.format, &asked.head(), &found)

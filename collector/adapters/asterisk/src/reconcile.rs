@@ -45,6 +45,7 @@ impl Translator {
         }
         let gone = self.candidates(snapshot, &begun);
         self.parts_listed(&snapshot.channels, &begun, &gone);
+        self.members_over(now_us);
         self.quality = None;
         gone
     }
@@ -83,7 +84,6 @@ impl Translator {
             listed.insert((self.agent_of_member(interface, frame.get("Name")), queue.to_owned()));
             self.member(frame, queue, interface, at);
         }
-        self.members_over(at);
         let known = self.agents.values().flat_map(|a| a.queues.keys().map(|queue| (a.id.clone(), queue.clone())));
         let gone: Vec<_> = known.filter(|pair| !listed.contains(pair)).collect();
         self.quality = Some(Quality::Inferred);

@@ -175,6 +175,11 @@ impl Translator {
 
     /// Says the agent's state when it is another than was said last.
     fn review(&mut self, agent: &mut Agent, at: i64) {
+        // Lists and channels of a snapshot each know a part: the whole is said once, when all are read.
+        if let Some(listed) = self.listed.as_mut() {
+            listed.entry(agent.id.clone()).or_default();
+            return;
+        }
         // A snapshot knows states of now; when they began, it guesses.
         let at = if self.quality == Some(Quality::Snapshot) { at.max(self.now_us()) } else { at };
         let (state, of) = agent.current(at);
@@ -199,7 +204,7 @@ impl Translator {
             queue: of.and_then(|(_, queue)| queue).as_deref().map(Into::into),
             team: None,
         };
-        let reference = format!("agent|{}|{}|{at}", agent.id, state as u8);
+        let reference = format!("agent|{}|{}|{}|{at}", agent.id, state as u8, call.as_deref().unwrap_or_default());
         self.say(at, Subject::Agent(agent.id.as_str().into()), changed, reference);
         agent.said = Some(Said { state, reason, call });
     }
@@ -282,7 +287,7 @@ impl Translator {
         }
     }
 
-    /// A list of members is over: what its rows together say of each agent is said once.
+    /// A snapshot is read: what its rows together say of each agent is said once.
     pub(crate) fn members_over(&mut self, at: i64) {
         for (id, skills) in self.listed.take().unwrap_or_default() {
             let Some(mut agent) = self.agents.remove(&id) else { continue };
