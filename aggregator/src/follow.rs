@@ -22,6 +22,8 @@ use crate::{Error, GROUP, Result};
 
 /// How often a partition's own frame is told when nothing changes, and the lag is measured.
 const FOLD_EVERY: Duration = Duration::from_secs(1);
+/// How often calls are looked for of which nothing was heard for long.
+const RETIRE_EVERY: Duration = Duration::from_secs(60);
 /// How often retention is applied.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 /// The loop must turn at least so often: a checkpoint that is repeated holds it up to the last.
@@ -52,6 +54,7 @@ struct Membership<'a> {
     /// When views were told last, and so on: on the monotonic clock.
     told_at: Duration,
     folds_told_at: Duration,
+    retired_at: Duration,
     saved_at: Duration,
 }
 
@@ -117,6 +120,7 @@ impl Follower {
             saving: None,
             told_at: Duration::ZERO,
             folds_told_at: Duration::ZERO,
+            retired_at: Duration::ZERO,
             saved_at: now,
         };
         let outcome = member.run().await;
@@ -222,8 +226,15 @@ impl Membership<'_> {
     /// Measures the lag, and tells how far each partition is.
     async fn measure(&mut self) -> Result<()> {
         let (mut lag, at) = (0, self.wall());
+        let retire = self.now() >= self.retired_at + RETIRE_EVERY;
+        if retire {
+            self.retired_at = self.now();
+        }
         for shard in self.shards.values_mut() {
             shard.end = self.of.journal.end(shard.partition.0, shard.partition.1).await?;
+            if retire {
+                shard.retire(at);
+            }
             lag += shard.end.saturating_sub(shard.next);
             self.outbox.add_fold(shard, at, &self.of.context.instance);
         }

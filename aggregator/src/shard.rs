@@ -234,6 +234,14 @@ impl Shard {
         self.changed.views.extend(all);
     }
 
+    /// Calls of which nothing was heard for half a day give their place in the queue back, as news.
+    pub(crate) fn retire(&mut self, now: Time) {
+        if self.tells && self.unsaved == 0 {
+            let views = self.fold.retire_stale(now);
+            self.changed.views.extend(views);
+        }
+    }
+
     /// A row as it is now.
     pub(crate) fn row(&self, key: &RowKey) -> stats::Row {
         self.ledger.row(key).cloned().unwrap_or_default()

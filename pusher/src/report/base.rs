@@ -87,6 +87,12 @@ async fn between(reports: &dyn Reports, asked: &Intervals, borders: &[Time], now
 
 fn borders(asked: &Intervals) -> Result<Vec<Time>, Error> {
     let range = &asked.range;
+    if asked.interval == Interval::All {
+        // What is kept begins at whole base rows: a range between them would miss the rows at both its ends.
+        let grain = Grains::default().of(asked.by);
+        let floor = |at: Time| Time(at.ms().div_euclid(grain) * grain);
+        return Ok(vec![floor(range.from), floor(range.to + (grain - 1))]);
+    }
     let borders = asked.interval.borders(&range.zone, range.from, range.to, asked.bounds.rows);
     borders.map_err(|error| Refused { parameter: "interval", detail: error.to_string() }.into())
 }

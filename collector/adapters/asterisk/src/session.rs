@@ -82,6 +82,9 @@ impl Adapter for Asterisk {
         let settings = link.ask(&Action::new("CoreSettings")).await?;
         tracing::info!(%banner, version = settings.get("AsteriskVersion"), system = settings.get("SystemName"), "logged in");
         let mut translator = Translator::new(Arc::clone(plan), &context.known.state);
+        if let Some(seen) = context.known.last_seen {
+            translator.blind_since(seen);
+        }
         fill_gap(&mut translator, plan, &context).await;
         link.ask(&Action::new("Events").with("EventMask", "on")).await?;
         let pong = link.ask(&Action::new("Ping")).await?;

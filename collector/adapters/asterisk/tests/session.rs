@@ -137,6 +137,19 @@ async fn a_link_that_answers_no_ping_is_half_open_and_a_closed_one_is_transient_
     assert!(lines(&facts, "call/1").last().unwrap().contains("ended"));
 }
 
+#[tokio::test]
+async fn what_agents_did_while_nobody_watched_is_unknown() {
+    let pbx = Pbx::start(Script { story: day().bytes(), ..Script::default() });
+    let (before, known) = listen(config(pbx.port), Known::default(), 700).await;
+    assert!(!lines(&before, "agent/101").is_empty());
+    let seen = known.last_seen.expect("the PBX said its time");
+    let pbx = Pbx::start(Script::default());
+    let (after, _) = listen(config(pbx.port), known, 700).await;
+    let first = after.iter().find(|f| f.subject.to_string() == "agent/101").expect("the agent is spoken of");
+    assert_eq!((first.occurred_at, first.quality), (seen, Some(Quality::Inferred)));
+    assert!(matches!(&first.event, Event::AgentStateChanged(s) if s.state == model::event::agent::State::Unknown));
+}
+
 fn row(action: &'static str, event: &str, headers: &[(&str, &str)]) -> (&'static str, Frame) {
     (action, Frame::of([("Event", event)].iter().chain(headers).map(|(k, v)| (k.to_string(), v.to_string()))))
 }
@@ -198,9 +211,9 @@ async fn a_first_snapshot_says_what_lives_and_marks_it() {
     };
     assert_eq!((taken.calls.len(), taken.agents.len()), (2, 1));
     assert_eq!(lines(&facts, "device/PJSIP/101").len(), 2);
-    // The same again finds nothing new but the snapshot itself.
+    // The same again finds nothing new but the snapshot itself, and that nobody saw what agents did meanwhile.
     let (again, _) = listen(config(pbx.port), known, 250).await;
-    assert!(again.iter().all(|f| f.subject.family() == "source"), "{again:?}");
+    assert!(again.iter().all(|f| matches!(f.subject.family(), "source" | "agent")), "{again:?}");
 }
 
 #[tokio::test]

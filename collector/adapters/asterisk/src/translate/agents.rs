@@ -181,7 +181,7 @@ impl Translator {
             return;
         }
         // A snapshot knows states of now; when they began, it guesses.
-        let at = if self.quality == Some(Quality::Snapshot) { at.max(self.now_us()) } else { at };
+        let at = if self.quality == Some(Quality::Snapshot) { at.max(self.now_us()).max(self.blind_us + 1) } else { at };
         let (state, of) = agent.current(at);
         // It is over when its time is, or when the next call comes before.
         if state != State::WrapUp
@@ -207,6 +207,26 @@ impl Translator {
         let reference = format!("agent|{}|{}|{}|{at}", agent.id, state as u8, call.as_deref().unwrap_or_default());
         self.say(at, Subject::Agent(agent.id.as_str().into()), changed, reference);
         agent.said = Some(Said { state, reason, call });
+    }
+
+    /// Nobody watched since `seen`: what agents did meanwhile is unknown until something says it. Unknown is never ready.
+    pub fn blind_since(&mut self, seen: model::Time) {
+        let at = seen.ms() * 1000 + 999; // after everything that was seen in that millisecond
+        self.blind_us = at;
+        self.quality = Some(Quality::Inferred);
+        let ids: Vec<_> = self.agents.keys().cloned().collect();
+        for id in ids {
+            let Some(said) = self.agents.get_mut(&id).and_then(|agent| agent.said.as_mut()) else { continue };
+            if said.state == State::Unknown {
+                continue;
+            }
+            *said = Said { state: State::Unknown, reason: None, call: None };
+            let unknown =
+                agent::StateChanged { state: State::Unknown, reason: None, call: None, queue: None, team: None };
+            self.say(at, Subject::Agent(id.as_str().into()), unknown, format!("blind|{id}|{at}"));
+            self.touch("agent", &id);
+        }
+        self.quality = None;
     }
 
     pub(super) fn member_added(&mut self, frame: &Frame, at: i64) {

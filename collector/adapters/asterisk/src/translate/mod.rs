@@ -67,6 +67,8 @@ pub struct Translator {
     pub(crate) usage: BTreeMap<String, u32>,
     now_us: i64,
     due_first: bool,
+    /// Until when agents were said to be unknown, because nobody watched; what a snapshot says comes after it.
+    blind_us: i64,
     due: BTreeSet<(i64, Due)>,
     facts: VecDeque<Fact>,
     dirty: BTreeSet<String>,
@@ -92,6 +94,7 @@ impl Translator {
             usage: BTreeMap::new(),
             now_us: 0,
             due_first: false,
+            blind_us: 0,
             due: BTreeSet::new(),
             facts: VecDeque::new(),
             dirty: BTreeSet::new(),
