@@ -47,7 +47,7 @@ pub(crate) struct Member<B: Backend> {
     generation: u64,
     /// What the owner was told it holds, with the next offset to read.
     held: BTreeMap<Partition, u64>,
-    /// What the owner was told is revoked, and is released at the next call.
+    /// What the owner was told is revoked, or was never told of, and is released at the next step.
     releasing: Vec<Partition>,
     /// Changes that the owner was not told yet, the next one last.
     untold: Vec<Delivery>,
@@ -98,6 +98,13 @@ impl<B: Backend> Member<B> {
                 self.member = member;
                 self.generation = generation;
                 self.untold = self.changes(&held, &leaving);
+                // Given to us and wanted back before the owner was told: there is nothing to finish, and nobody else will
+                // release it.
+                let unheard = |partition: &Partition| {
+                    !self.held.contains_key(partition) && !self.releasing.contains(partition)
+                };
+                let unheard: Vec<_> = leaving.into_iter().filter(unheard).collect();
+                self.releasing.extend(unheard);
             }
             Standing::Out => {
                 self.member = 0;
@@ -129,9 +136,10 @@ impl<B: Backend> Member<B> {
             return self.come_in().await;
         }
         if !self.releasing.is_empty() {
-            let step = Step::Release { member: self.member, name: name(), partitions: self.releasing.clone() };
+            let partitions = self.releasing.clone();
+            let step = Step::Release { member: self.member, name: name(), partitions: partitions.clone() };
             self.take(step).await?;
-            self.releasing.clear();
+            self.releasing.retain(|partition| !partitions.contains(partition));
             return Ok(());
         }
         let moved = self.backend.known_generation(&self.subscription.group) > self.generation;
@@ -157,7 +165,7 @@ impl<B: Backend> Member<B> {
             Delivery::Revoked(partitions) => {
                 self.held.retain(|partition, _| !partitions.contains(partition));
                 if self.member != 0 {
-                    self.releasing = partitions.clone();
+                    self.releasing.extend(partitions);
                 }
             }
             Delivery::Batch(_) | Delivery::Idle => {}
@@ -225,7 +233,7 @@ impl<B: Backend> Consumer for Member<B> {
             if let Some(change) = self.tell().await? {
                 return Ok(change);
             }
-            if self.member == 0 || self.replaced {
+            if self.member == 0 || self.replaced || !self.releasing.is_empty() {
                 continue;
             }
             if let Some(batch) = self.read_on().await? {

@@ -84,6 +84,20 @@ pub async fn an_idle_consumer_says_so(make: impl AsyncFn(Setup) -> Fixture) {
     assert!(early.is_err(), "not before the poll time has passed");
 }
 
+pub async fn what_is_wanted_back_before_its_owner_heard_of_it_is_released(make: impl AsyncFn(Setup) -> Fixture) {
+    let (fixture, _) = with_partitions(make, 4).await;
+    let journal = &*fixture.journal;
+    let mut members = vec![join(journal, "a").await, join(journal, "b").await];
+    settle(&mut members).await;
+    assert_eq!(counts(&members), [2, 2]);
+    // b dies and is back before a was asked for anything: all was a's for a moment.
+    let (dead, _) = members.pop().unwrap();
+    dead.close().await.unwrap();
+    members.push(join(journal, "b").await);
+    settle(&mut members).await;
+    assert_eq!(counts(&members), [2, 2], "nothing is left with a member that does not know of it");
+}
+
 pub async fn a_consumer_resumes_where_it_committed(make: impl AsyncFn(Setup) -> Fixture) {
     let (fixture, _) = with_partitions(make, 2).await;
     let journal = &*fixture.journal;

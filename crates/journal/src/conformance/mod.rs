@@ -68,6 +68,7 @@ macro_rules! conformance {
             groups: a_consumer_reads_everything_in_order,
             groups: a_consumer_waits_for_what_comes,
             groups: an_idle_consumer_says_so,
+            groups: what_is_wanted_back_before_its_owner_heard_of_it_is_released,
             groups: a_consumer_resumes_where_it_committed,
             groups: what_was_not_committed_is_read_again,
             groups: a_consumer_starts_where_it_is_told,
