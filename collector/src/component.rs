@@ -65,7 +65,10 @@ impl Component for Collector {
 
     async fn run(self, context: Context) -> service::Result<()> {
         metric::describe_counter("collector_facts_total", "facts written to the journal, by source");
-        metric::describe_counter("collector_malformed_total", "vendor messages left out because they made no sense, by source");
+        metric::describe_counter(
+            "collector_malformed_total",
+            "vendor messages left out because they made no sense, by source",
+        );
         metric::describe_counter("collector_breaks_total", "times the link to the vendor broke, by source");
         for source in self.sources {
             let name = format!("source/{}", source.name);

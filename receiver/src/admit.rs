@@ -198,7 +198,11 @@ mod tests {
 
     #[test]
     fn no_number_leaves_in_the_clear() {
-        let event = Offered { ani: Some(Number::plain("13800138000")), dnis: Some(Number::plain("4008001234")), ..Offered::default() };
+        let event = Offered {
+            ani: Some(Number::plain("13800138000")),
+            dnis: Some(Number::plain("4008001234")),
+            ..Offered::default()
+        };
         let got = admit(event, 0);
         let text = String::from_utf8(got.to_json()).unwrap();
         assert!(!text.contains("13800138000") && !text.contains("4008001234") && text.contains("138***00"), "{text}");
@@ -229,7 +233,10 @@ mod tests {
     fn nonsense_is_set_aside_with_its_reason() {
         for (text, want) in [
             ("nonsense", "no CloudEvents envelope"),
-            (r#"{"specversion":"1.0","id":"x","source":"p","type":"call.ended.v1","subject":"call/1","time":"1970-01-01T00:00:00Z","data":{}}"#, "before 1980"),
+            (
+                r#"{"specversion":"1.0","id":"x","source":"p","type":"call.ended.v1","subject":"call/1","time":"1970-01-01T00:00:00Z","data":{}}"#,
+                "before 1980",
+            ),
         ] {
             let Decision::Aside { reason } = rules().decide(text.as_bytes()) else { panic!("admitted {text}") };
             assert!(reason.contains(want), "{reason}");

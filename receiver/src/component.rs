@@ -70,7 +70,8 @@ impl Component for Receiver {
     }
 
     async fn run(self, context: Context) -> service::Result<()> {
-        let (router, listen, drain): (_, Listen, _) = (door::router(self.door.clone()), self.config.listen.clone(), context.drain.clone());
+        let (router, listen, drain): (_, Listen, _) =
+            (door::router(self.door.clone()), self.config.listen.clone(), context.drain.clone());
         let listener = self.listener;
         context.tasks.spawn("door", async move { serve(listener, router, &listen, &drain).await })?;
         if let Some(upkeep) = self.upkeep {

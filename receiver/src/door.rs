@@ -56,14 +56,21 @@ pub(crate) fn router(door: Door) -> Router {
     Router::new().route("/v1/ingest", post(ingest)).layer(limit).with_state(door)
 }
 
-async fn ingest(State(door): State<Door>, headers: HeaderMap, body: Bytes) -> Result<(StatusCode, Json<Answer>), Problem> {
+async fn ingest(
+    State(door): State<Door>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Answer>), Problem> {
     let who = door.who(&headers, &body)?;
     let (good, refused) = door.read(&who, &body)?;
     let accepted = good.len();
     if !good.is_empty() {
         door.journal.append(good).await.map_err(|error| {
             tracing::warn!(%error, "the journal refused a batch");
-            Problem::unavailable("the journal does not take events now; nothing of this batch was kept, send it again", 1)
+            Problem::unavailable(
+                "the journal does not take events now; nothing of this batch was kept, send it again",
+                1,
+            )
         })?;
     }
     let status = if accepted == 0 { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::ACCEPTED };
@@ -93,18 +100,24 @@ impl Door {
         })?;
         let age_s = (self.clock.now_ms() / 1000 - seconds).abs();
         if age_s > self.webhook_age_max_s {
-            let detail = format!("the batch was signed {age_s} s from now, {} s are allowed; sign it anew", self.webhook_age_max_s);
+            let detail = format!(
+                "the batch was signed {age_s} s from now, {} s are allowed; sign it anew",
+                self.webhook_age_max_s
+            );
             return Err(Problem::unauthenticated(detail));
         }
         let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(key).expect("HMAC takes a key of any length");
         mac.update(stamp.as_bytes());
         mac.update(b".");
         mac.update(body);
-        let given = text("tidegate-signature").strip_prefix("v1=").and_then(|h| hex::decode(h).ok()).unwrap_or_default();
+        let given =
+            text("tidegate-signature").strip_prefix("v1=").and_then(|h| hex::decode(h).ok()).unwrap_or_default();
         if bool::from(mac.finalize().into_bytes().as_slice().ct_eq(&given)) {
             Ok(())
         } else {
-            Err(Problem::unauthenticated("the signature does not fit the body: v1=hex(HMAC-SHA256(key, timestamp + \".\" + body))"))
+            Err(Problem::unauthenticated(
+                "the signature does not fit the body: v1=hex(HMAC-SHA256(key, timestamp + \".\" + body))",
+            ))
         }
     }
 
@@ -114,7 +127,8 @@ impl Door {
             return Err(Problem::bad_request("the body holds no event: send one envelope, an array, or one a line"));
         }
         if events.len() > self.batch_max {
-            let detail = format!("{} events in one batch, {} are allowed; send smaller ones", events.len(), self.batch_max);
+            let detail =
+                format!("{} events in one batch, {} are allowed; send smaller ones", events.len(), self.batch_max);
             return Err(Problem::too_large(detail));
         }
         let (mut good, mut refused) = (Vec::with_capacity(events.len()), Vec::new());

@@ -29,9 +29,11 @@ impl Window {
     pub(crate) fn load(prefix: &str, stored: Vec<(Bytes, Bytes)>) -> Window {
         let mut window = Window::default();
         for (key, value) in stored {
-            let number = std::str::from_utf8(&key).ok().and_then(|k| k.strip_prefix(prefix)).and_then(|n| n.parse().ok());
+            let number =
+                std::str::from_utf8(&key).ok().and_then(|k| k.strip_prefix(prefix)).and_then(|n| n.parse().ok());
             let Some(number) = number else { continue };
-            let ids: Vec<u128> = value.chunks_exact(16).map(|b| u128::from_le_bytes(b.try_into().expect("16 bytes"))).collect();
+            let ids: Vec<u128> =
+                value.chunks_exact(16).map(|b| u128::from_le_bytes(b.try_into().expect("16 bytes"))).collect();
             window.seen.extend(&ids);
             window.chunks.push_back((number, ids));
         }

@@ -102,7 +102,8 @@ async fn door(journal: Arc<dyn Journal>, webhook: bool) -> (String, String, Cont
     let mut config = Config::default();
     config.listen.address = free_port();
     config.webhook_key = webhook.then(|| Secret::plain("hook"));
-    config.auth.tokens = vec![auth::Token { name: "feeder".into(), sha256, tenant: "default".into(), role: Role::Operator }];
+    config.auth.tokens =
+        vec![auth::Token { name: "feeder".into(), sha256, tenant: "default".into(), role: Role::Operator }];
     let address = config.listen.address;
     let context = Context::new("receiver", "test", Clock::system(), &Seeds::fixed(1)).with_shared(journal);
     let receiver = Receiver::build(Receiver::plan(config).unwrap(), &context).await.unwrap();
@@ -121,7 +122,8 @@ async fn the_door_takes_the_good_of_a_batch_and_names_the_bad() {
     let (url, token, context) = door(Arc::clone(&journal), false).await;
     let good = String::from_utf8(fact("1", NOW)).unwrap();
     let queued = Queued { queue: "sales".into(), priority: None, position: None, offered_at: None };
-    let two = Fact::new(Time(NOW), Subject::Call("1".into()), queued).into_envelope(&"pbx1".into(), Time(NOW)).to_json();
+    let two =
+        Fact::new(Time(NOW), Subject::Call("1".into()), queued).into_envelope(&"pbx1".into(), Time(NOW)).to_json();
     let body = format!("[{good},{{\"id\":1}},{}]", String::from_utf8(two).unwrap());
     let answer = reqwest::Client::new().post(&url).bearer_auth(&token).body(body).send().await.unwrap();
     assert_eq!(answer.status(), 202);

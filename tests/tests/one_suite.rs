@@ -139,12 +139,8 @@ async fn connect(config: Value) -> Result<impl Session> {
     let config = service::config::table::<adapter_asterisk::Config>(&config).accept();
     let config = config.map_err(|problems| anyhow::anyhow!("{problems}"))?;
     let plan = Asterisk::plan(config).map_err(|problems| anyhow::anyhow!("{problems}"))?;
-    let context = Context {
-        source: "taped".into(),
-        known: Known::default(),
-        clock: Clock::system(),
-        seeds: Seeds::fixed(1),
-    };
+    let context =
+        Context { source: "taped".into(), known: Known::default(), clock: Clock::system(), seeds: Seeds::fixed(1) };
     Ok(Asterisk::connect(&plan, context).await?)
 }
 

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use adapter::registry::Planned;
 use adapter::runtime::{self, Environment, Notice, Settings};
@@ -95,7 +95,8 @@ pub(crate) async fn run(args: Import) -> Result<()> {
             bar.at(p.folded, p.total);
         }
     });
-    let caught = aggregator::catch_up_to_end(&opened.journal, &opened.store, &how, &context).await.map_err(Error::from)?;
+    let caught =
+        aggregator::catch_up_to_end(&opened.journal, &opened.store, &how, &context).await.map_err(Error::from)?;
     drop(how);
     if let Some(bar) = Arc::into_inner(bar).and_then(|bar| bar.into_inner().ok()) {
         bar.finish();
@@ -139,7 +140,10 @@ fn plan(args: &Import) -> Result<(File, Box<dyn Planned>)> {
         Error::from(problems)
     })?;
     if !planned.recording() {
-        return Err(Error::config("TG0307", format!("[{name}] follows a growing file; an import has an end: leave `follow` out")));
+        return Err(Error::config(
+            "TG0307",
+            format!("[{name}] follows a growing file; an import has an end: leave `follow` out"),
+        ));
     }
     Ok((file, planned))
 }
@@ -161,7 +165,13 @@ async fn collect(planned: &dyn Planned, settings: Settings, env: Environment) ->
     })
     .await;
     bar.finish();
-    outcome.map_err(|e| Error::dependency("TG0309", "the import stopped; what was imported stays, and importing again adds only what is missing").caused_by(e))
+    outcome.map_err(|e| {
+        Error::dependency(
+            "TG0309",
+            "the import stopped; what was imported stays, and importing again adds only what is missing",
+        )
+        .caused_by(e)
+    })
 }
 
 /// `max`, `real`, `60x` or `60`.

@@ -20,7 +20,10 @@ pub(crate) async fn run(what: Aside) -> Result<()> {
         Aside::Replay { data, ids } => {
             let opened = open_existing(&data.data, &clock).await?;
             let done = aside::replay(&opened.journal, &ids).await.map_err(|e| journal_failed(&e))?;
-            eprintln!("{} sent to the receiver again, {} kept because not all of their bytes are here", done.sent, done.kept);
+            eprintln!(
+                "{} sent to the receiver again, {} kept because not all of their bytes are here",
+                done.sent, done.kept
+            );
         }
         Aside::Drop { data, ids, all: _ } => {
             let opened = open_existing(&data.data, &clock).await?;

@@ -24,7 +24,9 @@ pub(crate) async fn run(args: Rebuild) -> Result<()> {
             bar.at(p.folded, p.total);
         }
     });
-    let caught = aggregator::rebuild(&opened.journal, opened.store.as_ref(), &fresh, &how, &context).await.map_err(Error::from)?;
+    let caught = aggregator::rebuild(&opened.journal, opened.store.as_ref(), &fresh, &how, &context)
+        .await
+        .map_err(Error::from)?;
     let verdict = aggregator::diff(opened.store.as_ref(), fresh.as_ref(), |_| {}).await.map_err(Error::from)?;
     println!("{} events folded again; {} rows and {} calls compared", caught.folded, verdict.rows, verdict.calls);
     for (part, from) in &caught.truncated {
@@ -54,12 +56,17 @@ fn settle(args: &Rebuild, fresh: &Path, same: bool, differing: u64) -> Result<()
         let old = args.data.data.join("store.db");
         remove(&old)?;
         let moved = std::fs::rename(fresh, &old);
-        moved.map_err(|e| Error::dependency("TG0311", format!("cannot put {} in place", fresh.display())).caused_by(e))?;
+        moved.map_err(|e| {
+            Error::dependency("TG0311", format!("cannot put {} in place", fresh.display())).caused_by(e)
+        })?;
     }
     if same || !args.dry_run {
         return Ok(());
     }
-    Err(Error::dependency("TG0312", format!("the store differs from its journal in {differing} places; run without --dry-run to mend it")))
+    Err(Error::dependency(
+        "TG0312",
+        format!("the store differs from its journal in {differing} places; run without --dry-run to mend it"),
+    ))
 }
 
 /// Removes a SQLite file with what lies beside it.
@@ -90,5 +97,8 @@ pub(crate) async fn verify(args: Data) -> Result<()> {
         println!("sound");
         return Ok(());
     }
-    Err(Error::dependency("TG0314", format!("{} damaged ranges, {} other faults", report.damaged.len(), report.faults.len())))
+    Err(Error::dependency(
+        "TG0314",
+        format!("{} damaged ranges, {} other faults", report.damaged.len(), report.faults.len()),
+    ))
 }

@@ -39,7 +39,8 @@ async fn intervals(args: &Intervals, opened: &Opened, directory: &Directory, ask
         ..asked(&args.range)
     };
     let asked = asker.intervals(&asked).map_err(refused)?;
-    let found = report::intervals::intervals(opened.store.as_ref(), directory, &asked, asker.now).await.map_err(failed)?;
+    let found =
+        report::intervals::intervals(opened.store.as_ref(), directory, &asked, asker.now).await.map_err(failed)?;
     write(args.range.format, &asked.head(), &found)
 }
 

@@ -56,7 +56,10 @@ pub(crate) async fn run(args: Up) -> Result<()> {
     let (keeper, journal, upkeep) = (host.context("journal"), Arc::clone(&opened.journal), tree.journal.clone());
     let drain = keeper.drain.clone();
     let sweep_clock = clock.clone();
-    host.add(keeper, async move { journal::upkeep::run(journal, upkeep, sweep_clock, drain).await.map_err(Error::from) });
+    host.add(
+        keeper,
+        async move { journal::upkeep::run(journal, upkeep, sweep_clock, drain).await.map_err(Error::from) },
+    );
     announce(&tree, simulated);
     let outcome = host.run().await;
     let closed = opened.journal.close().await.map_err(Error::from);
@@ -69,7 +72,8 @@ fn settings(args: &Up) -> Result<Vec<String>> {
     let mut set = vec![format!("journal.path={dir}/journal.db"), format!("store.path={dir}/store.db")];
     if let Some(address) = &args.asterisk {
         let Some((host, port)) = address.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()) else {
-            let message = format!("--asterisk {address:?} is no HOST:PORT; the port of the manager interface is usually 5038");
+            let message =
+                format!("--asterisk {address:?} is no HOST:PORT; the port of the manager interface is usually 5038");
             return Err(Error::usage("TG0305", message));
         };
         let source = format!("collector.sources.{}", args.asterisk_name);

@@ -142,7 +142,8 @@ pub async fn run(
     env: Environment,
     mut notice: impl FnMut(Notice) + Send,
 ) -> Result<Outcome, Error> {
-    let mut runner = Runner { group: format!("collector/{}", settings.source), settings, env, outcome: Outcome::default() };
+    let mut runner =
+        Runner { group: format!("collector/{}", settings.source), settings, env, outcome: Outcome::default() };
     let mut failures = 0u32;
     loop {
         let fault = match runner.attempt(planned, &mut failures, &mut notice).await {

@@ -173,7 +173,14 @@ async fn a_broken_link_is_tried_again_and_the_blind_time_is_a_gap() {
     let (_, notices) = running.await.unwrap();
     assert!(notices.iter().any(|n| matches!(n, Notice::Broken { refused: false, .. })), "{notices:?}");
     let types: Vec<_> = world.events().await.iter().map(|e| e.event.ty()).collect();
-    let want = ["source.connected.v1", "call.ended.v1", "source.disconnected.v1", "source.connected.v1", "source.gap.v1", "call.ended.v1"];
+    let want = [
+        "source.connected.v1",
+        "call.ended.v1",
+        "source.disconnected.v1",
+        "source.connected.v1",
+        "source.gap.v1",
+        "call.ended.v1",
+    ];
     assert_eq!(types[..6], want);
     let gap = world.events().await.into_iter().find_map(|e| match e.event {
         Event::SourceGap(gap) => Some(gap),
@@ -183,7 +190,11 @@ async fn a_broken_link_is_tried_again_and_the_blind_time_is_a_gap() {
     assert_eq!(gap.from, Time(1_000_000), "blind since the vendor was last seen");
     assert!(gap.to > gap.from && gap.to < Time(1_010_000), "{gap:?}");
     let known = &world.script.lock().unwrap().known;
-    assert_eq!(known[1].state.keys().collect::<Vec<_>>(), ["call/1"], "the next session knows what the last one stored");
+    assert_eq!(
+        known[1].state.keys().collect::<Vec<_>>(),
+        ["call/1"],
+        "the next session knows what the last one stored"
+    );
 }
 
 #[tokio::test]
@@ -197,7 +208,11 @@ async fn a_refusal_waits_the_longest_time_and_a_defect_ends_the_source() {
     world.clock.advance(Duration::from_secs(17)).await;
     let (outcome, notices) = running.await.unwrap();
     assert!(outcome.unwrap_err().to_string().contains("impossible"));
-    assert!(notices.iter().any(|n| matches!(n, Notice::Broken { refused: true, retry_in, .. } if *retry_in >= Duration::from_secs(15))));
+    assert!(
+        notices.iter().any(
+            |n| matches!(n, Notice::Broken { refused: true, retry_in, .. } if *retry_in >= Duration::from_secs(15))
+        )
+    );
 }
 
 #[tokio::test]

@@ -194,11 +194,15 @@ mod tests {
     #[test]
     fn every_problem_is_named_with_its_path() {
         let mut d = Directory::default();
-        d.tenants.insert("bank".into(), Tenant { time_zone: "Mars/Base".into(), service_level_goal: 120.0, ..Tenant::default() });
+        d.tenants.insert(
+            "bank".into(),
+            Tenant { time_zone: "Mars/Base".into(), service_level_goal: 120.0, ..Tenant::default() },
+        );
         d.agents.insert("101".into(), Agent { team: "red".into(), ..Agent::default() });
         d.sources.insert("pbx1".into(), Source { tenant: "shop".into(), ..Source::default() });
         let paths: Vec<_> = d.problems().into_iter().map(|p| p.path).collect();
-        let want = ["tenants.bank.time_zone", "tenants.bank.service_level_goal", "sources.pbx1.tenant", "agents.101.team"];
+        let want =
+            ["tenants.bank.time_zone", "tenants.bank.service_level_goal", "sources.pbx1.tenant", "agents.101.team"];
         assert_eq!(paths, want);
     }
 }

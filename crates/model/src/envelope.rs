@@ -67,7 +67,10 @@ pub struct Head {
 
 /// What stands in a record: an event that we know, or one that is newer than we are.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "nearly every record is known: a box would cost each of them an allocation")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every record is known: a box would cost each of them an allocation"
+)]
 pub enum Parsed {
     /// Known, lifted to its newest version.
     Known(Envelope),
@@ -256,9 +259,7 @@ impl Serialize for Envelope {
 }
 
 fn checked(wire: &WireIn<'_>) -> Result<Subject, Error> {
-    for (name, value) in
-        [("id", &wire.id), ("source", &wire.source), ("type", &wire.ty), ("subject", &wire.subject)]
-    {
+    for (name, value) in [("id", &wire.id), ("source", &wire.source), ("type", &wire.ty), ("subject", &wire.subject)] {
         if value.is_empty() || value.len() > ATTRIBUTE_BYTES_MAX {
             return Err(Error::Length { name, len: value.len() });
         }

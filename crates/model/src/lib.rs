@@ -22,8 +22,6 @@ pub use directory::Directory;
 pub use envelope::{Envelope, Quality};
 pub use event::Event;
 pub use fact::Fact;
-pub use id::{
-    AgentId, CallId, DeviceId, EventId, NodeId, QueueId, SourceId, Subject, TeamId, TenantId, TrunkId,
-};
+pub use id::{AgentId, CallId, DeviceId, EventId, NodeId, QueueId, SourceId, Subject, TeamId, TenantId, TrunkId};
 pub use number::Number;
 pub use time::Time;

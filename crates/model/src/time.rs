@@ -33,11 +33,7 @@ impl Time {
     /// Reads RFC 3339; any offset, any number of decimals (kept to the millisecond).
     pub fn parse(text: &str) -> Result<Time, Error> {
         fast(text.as_bytes()).map_or_else(
-            || {
-                text.parse::<jiff::Timestamp>()
-                    .map(|t| Time(t.as_millisecond()))
-                    .map_err(|_| Error(text.to_owned()))
-            },
+            || text.parse::<jiff::Timestamp>().map(|t| Time(t.as_millisecond())).map_err(|_| Error(text.to_owned())),
             Ok,
         )
     }

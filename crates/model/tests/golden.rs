@@ -33,13 +33,34 @@ fn examples() -> Vec<Event> {
 fn calls() -> Vec<Event> {
     let (a, d, q) = (|| Some("101".into()), || Some("PJSIP/101".into()), || Some("sales".into()));
     vec![
-        Offered { direction: Direction::Inbound, ani: Some(sealed()), dnis: Some(sealed()), trunk: Some("t1".into()), agent: a() }.into(),
+        Offered {
+            direction: Direction::Inbound,
+            ani: Some(sealed()),
+            dnis: Some(sealed()),
+            trunk: Some("t1".into()),
+            agent: a(),
+        }
+        .into(),
         IvrEntered { node: "main".into() }.into(),
         IvrSelected { node: "main".into(), choice: "2".into() }.into(),
         IvrLeft { node: "main".into() }.into(),
-        Queued { queue: "sales".into(), priority: Some(5), position: Some(3), offered_at: Some(Time(1_795_227_083_000)) }.into(),
+        Queued {
+            queue: "sales".into(),
+            priority: Some(5),
+            position: Some(3),
+            offered_at: Some(Time(1_795_227_083_000)),
+        }
+        .into(),
         Alerting { agent: "101".into(), device: d(), queue: q(), team: team() }.into(),
-        Rona { agent: "101".into(), device: d(), queue: q(), rang_ms: Some(5_000), reason: RonaReason::Busy, team: team() }.into(),
+        Rona {
+            agent: "101".into(),
+            device: d(),
+            queue: q(),
+            rang_ms: Some(5_000),
+            reason: RonaReason::Busy,
+            team: team(),
+        }
+        .into(),
         AlertCancelled { agent: "101".into(), device: d(), queue: q(), rang_ms: Some(800) }.into(),
         Dequeued { queue: "sales".into(), cause: QueueExit::ShortAbandoned, waited_ms: Some(4_200) }.into(),
         Diverted { target: "callback".into(), rule: "ewt".into(), level: 2, plan: 7, queue: q() }.into(),
@@ -82,13 +103,20 @@ fn others() -> Vec<Event> {
         device::Registered { address: Some("sip:101@192.0.2.1".into()) }.into(),
         device::StateChanged { state: device::State::InUse }.into(),
         device::Unregistered { reason: Some("expired".into()) }.into(),
-        queue::Configured { name: Some("Sales".into()), strategy: Some("rrmemory".into()), service_level_s: Some(20), waiting_max: Some(100) }.into(),
+        queue::Configured {
+            name: Some("Sales".into()),
+            strategy: Some("rrmemory".into()),
+            service_level_s: Some(20),
+            waiting_max: Some(100),
+        }
+        .into(),
         queue::MemberAdded { agent: "101".into(), device: Some("PJSIP/101".into()), penalty: 2, paused: true }.into(),
         queue::MemberPaused { agent: "101".into(), paused: true, reason: Some("lunch".into()) }.into(),
         queue::MemberRemoved { agent: "101".into() }.into(),
         source::Connected { vendor: "asterisk".into(), version: Some("22.10.1".into()) }.into(),
         source::Disconnected { reason: "closed".into() }.into(),
-        source::Gap { from: Time(1_795_227_000_000), to: Time(1_795_227_060_000), reason: "the link was down".into() }.into(),
+        source::Gap { from: Time(1_795_227_000_000), to: Time(1_795_227_060_000), reason: "the link was down".into() }
+            .into(),
         source::SnapshotTaken { calls: vec!["pbx1-17.1".into()], agents: vec!["101".into()] }.into(),
         source::Heartbeat { round_trip_ms: Some(3), every_ms: Some(5_000) }.into(),
         source::TrunkUsage { trunk: "t1".into(), in_use: 12, capacity: Some(30) }.into(),
@@ -128,8 +156,9 @@ fn every_type_is_written_as_its_golden_file_says_and_read_back() {
         if asked_to_write() && !path.exists() {
             std::fs::write(&path, &pretty).unwrap();
         }
-        let golden = std::fs::read_to_string(&path)
-            .unwrap_or_else(|e| panic!("{}: {e}; write it with GOLDEN=write cargo test -p model --test golden", path.display()));
+        let golden = std::fs::read_to_string(&path).unwrap_or_else(|e| {
+            panic!("{}: {e}; write it with GOLDEN=write cargo test -p model --test golden", path.display())
+        });
         assert_eq!(pretty, golden, "{ty} is written differently from its golden file");
         assert_eq!(Envelope::parse(golden.as_bytes()).unwrap(), Parsed::Known(envelope), "{ty}");
     }

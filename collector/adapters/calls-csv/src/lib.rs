@@ -11,8 +11,8 @@
 //!
 //! Start at [`translate`].
 
-pub mod config;
 mod clock;
+pub mod config;
 mod session;
 pub mod translate;
 

@@ -87,7 +87,10 @@ impl Rows {
             };
             *count += 1;
             if *count > config.rows_max {
-                return Err(fault(&format!("more than rows_max = {} rows; raise it or import fewer files", config.rows_max)));
+                return Err(fault(&format!(
+                    "more than rows_max = {} rows; raise it or import fewer files",
+                    config.rows_max
+                )));
             }
             match aside {
                 Ok(made) => facts.extend(made),

@@ -24,8 +24,21 @@ impl<'a> Table<'a> {
     pub fn new(config: &'a Config, header: &StringRecord) -> Result<Table<'a>, String> {
         let c = &config.columns;
         let single = [
-            &c.date, &c.arrived, &c.offered, &c.queue_entered, &c.queue_left, &c.waited_s, &c.answered, &c.released,
-            &c.talked_s, &c.outcome, &c.queue, &c.agent, &c.caller, &c.priority, &c.trunk,
+            &c.date,
+            &c.arrived,
+            &c.offered,
+            &c.queue_entered,
+            &c.queue_left,
+            &c.waited_s,
+            &c.answered,
+            &c.released,
+            &c.talked_s,
+            &c.outcome,
+            &c.queue,
+            &c.agent,
+            &c.caller,
+            &c.priority,
+            &c.trunk,
         ];
         let mut at = BTreeMap::new();
         let mut missing = Vec::new();
@@ -91,7 +104,8 @@ impl<'a> Table<'a> {
 
     fn node(&self, row: &StringRecord) -> Option<NodeId> {
         let pattern = &self.config.ivr_node;
-        (!pattern.is_empty()).then(|| NodeId::from(pattern.replace("{queue}", self.get(row, &self.config.columns.queue))))
+        (!pattern.is_empty())
+            .then(|| NodeId::from(pattern.replace("{queue}", self.get(row, &self.config.columns.queue))))
     }
 
     /// Into the IVR, out of it, into the queue.
@@ -177,7 +191,12 @@ impl<'a> Table<'a> {
 
     /// A step with two clocks and a length: it happened when either clock says so; the length is the column's where there
     /// is one, else the difference of the clocks.
-    fn span(&self, row: &StringRecord, clocks: &mut Clocks<'_>, columns: [&String; 3]) -> Result<Option<(Time, u64)>, String> {
+    fn span(
+        &self,
+        row: &StringRecord,
+        clocks: &mut Clocks<'_>,
+        columns: [&String; 3],
+    ) -> Result<Option<(Time, u64)>, String> {
         let [from, to, length] = columns.map(|column| self.get(row, column));
         let absent = |text: &str| text.is_empty() || text == self.config.formats.absent;
         if columns[0].is_empty() || (absent(from) && absent(to)) {
@@ -185,7 +204,8 @@ impl<'a> Table<'a> {
         }
         let start = clocks.read(if from.is_empty() { to } else { from })?;
         if !length.is_empty() {
-            let seconds: f64 = length.parse().map_err(|_| format!("{} {length:?} is no number of seconds", columns[2]))?;
+            let seconds: f64 =
+                length.parse().map_err(|_| format!("{} {length:?} is no number of seconds", columns[2]))?;
             if !(-31_536_000.0..=31_536_000.0).contains(&seconds) {
                 return Err(format!("{} {length:?} is longer than a year", columns[2]));
             }
@@ -314,7 +334,10 @@ mod tests {
         let config = config();
         let table = Table::new(&config, &StringRecord::from(HEADER.split(',').collect::<Vec<_>>())).unwrap();
         for (row, want) in [
-            ("L1,7,0,PS,990201,7:00:00,7:00:09,0:00:00,0:00:00,0,LOST,0:00:00,0:00:00,0,X", "\"LOST\" is not in [outcomes]"),
+            (
+                "L1,7,0,PS,990201,7:00:00,7:00:09,0:00:00,0:00:00,0,LOST,0:00:00,0:00:00,0,X",
+                "\"LOST\" is not in [outcomes]",
+            ),
             ("L1,7,0,PS,991301,7:00:00,7:00:09,0:00:00,0:00:00,0,HANG,0:00:00,0:00:00,0,X", "date \"991301\""),
             ("L1,7,0,PS,990201,7:00:61,7:00:09,0:00:00,0:00:00,0,HANG,0:00:00,0:00:00,0,X", "clock \"7:00:61\""),
             ("L1,7,0,PS,990201,7:00:00,7:00:09,7:00:09,7:00:20,abc,HANG,0:00:00,0:00:00,0,X", "qt \"abc\""),

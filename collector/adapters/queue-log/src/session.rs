@@ -228,4 +228,3 @@ fn parsed(bytes: &[u8]) -> Option<Result<QueueLogLine, String>> {
 fn aside(bytes: &[u8], why: String) -> (Bytes, String) {
     (Bytes::copy_from_slice(&bytes[..bytes.len().min(LINE_BYTES_MAX)]), why)
 }
-

@@ -181,7 +181,8 @@ impl Translator {
             return;
         }
         // A snapshot knows states of now; when they began, it guesses.
-        let at = if self.quality == Some(Quality::Snapshot) { at.max(self.now_us()).max(self.blind_us + 1) } else { at };
+        let at =
+            if self.quality == Some(Quality::Snapshot) { at.max(self.now_us()).max(self.blind_us + 1) } else { at };
         let (state, of) = agent.current(at);
         // It is over when its time is, or when the next call comes before.
         if state != State::WrapUp
