@@ -100,9 +100,8 @@ impl<B: Backend> Member<B> {
                 self.untold = self.changes(&held, &leaving);
                 // Given to us and wanted back before the owner was told: there is nothing to finish, and nobody else will
                 // release it.
-                let unheard = |partition: &Partition| {
-                    !self.held.contains_key(partition) && !self.releasing.contains(partition)
-                };
+                let unheard =
+                    |partition: &Partition| !self.held.contains_key(partition) && !self.releasing.contains(partition);
                 let unheard: Vec<_> = leaving.into_iter().filter(unheard).collect();
                 self.releasing.extend(unheard);
             }
