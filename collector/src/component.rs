@@ -112,6 +112,7 @@ fn settings(source: &Ready, instance: &str) -> Settings {
         heartbeat_every: source.config.heartbeat.duration(),
         backoff_base: source.config.retry_first.duration(),
         backoff_max: source.config.retry_max.duration(),
+        backoff_refused: source.config.retry_refused.duration(),
         keep_raw: source.config.keep_raw,
         ..base
     }

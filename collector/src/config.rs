@@ -36,8 +36,10 @@ pub struct Source {
     pub connect_timeout: Millis,
     /// The first wait after a broken link; it doubles, with jitter, up to `retry_max`.
     pub retry_first: Millis,
-    /// The longest wait between two attempts; a refusal waits that long at once.
+    /// The longest wait between two attempts: every second without the vendor is a second of blindness.
     pub retry_max: Millis,
+    /// The wait after the vendor refused us (a wrong secret, say), which only a person can end.
+    pub retry_refused: Millis,
     /// Keep the vendor's frames in the `raw` stream, so that an adapter's bug can be repaired by translating again.
     pub keep_raw: bool,
     /// Of a recording: so many times real time. Not set: as fast as possible.
@@ -52,7 +54,8 @@ impl Default for Source {
             heartbeat: Millis::seconds(5),
             connect_timeout: Millis::seconds(10),
             retry_first: Millis::new(250),
-            retry_max: Millis::seconds(30),
+            retry_max: Millis::seconds(3),
+            retry_refused: Millis::seconds(30),
             keep_raw: false,
             speed: None,
         }
@@ -75,6 +78,7 @@ impl ConfigFile for Source {
         problems.range("connect_timeout", self.connect_timeout, Millis::new(100)..=Millis::seconds(300));
         problems.range("retry_first", self.retry_first, Millis::new(10)..=self.retry_max);
         problems.range("retry_max", self.retry_max, Millis::new(10)..=Millis::seconds(3_600));
+        problems.range("retry_refused", self.retry_refused, Millis::new(10)..=Millis::seconds(3_600));
         if let Some(speed) = self.speed {
             problems.range("speed", speed, 0.001..=1_000_000.0);
         }

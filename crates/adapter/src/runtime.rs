@@ -38,8 +38,10 @@ pub struct Settings {
     pub heartbeat_every: Duration,
     /// The first wait after a broken link; doubled up to `backoff_max`, with full jitter.
     pub backoff_base: Duration,
-    /// The longest wait between two attempts.
+    /// The longest wait between two attempts: every second without the vendor is a second of blindness.
     pub backoff_max: Duration,
+    /// The wait after a refusal, which only a person can end.
+    pub backoff_refused: Duration,
     /// Keep vendor frames in the `raw` stream.
     pub keep_raw: bool,
 }
@@ -56,7 +58,8 @@ impl Settings {
             connect_timeout: Duration::from_secs(10),
             heartbeat_every: Duration::from_secs(10),
             backoff_base: Duration::from_millis(250),
-            backoff_max: Duration::from_secs(30),
+            backoff_max: Duration::from_secs(3),
+            backoff_refused: Duration::from_secs(30),
             keep_raw: false,
         }
     }
@@ -375,11 +378,11 @@ impl Runner {
         Ok(())
     }
 
-    /// Exponential with full jitter; a refusal waits the longest time, because only a person can end it.
+    /// Exponential with jitter; a refusal waits long at once.
     fn backoff(&self, failures: u32, fault: &Fault) -> Duration {
         let max = self.settings.backoff_max;
         let ceiling = match fault {
-            Fault::Refused(_) => max,
+            Fault::Refused(_) => self.settings.backoff_refused,
             _ => max.min(self.settings.backoff_base.saturating_mul(1 << failures.min(16))),
         };
         let mut stream = self.env.seeds.stream(&format!("backoff/{}/{failures}", self.settings.source));
