@@ -5,7 +5,7 @@
 //!
 //! - **Invariant:** one source's trouble never stops another source.
 //!
-//! Start at [`component`].
+//! Start at `component.rs`.
 
 mod component;
 mod config;

@@ -48,8 +48,16 @@ impl Component for Pusher {
     async fn build(config: Config, context: &Context) -> service::Result<Pusher> {
         let journal = journal::config::of_process(&config.journal, context).await?;
         let reports = store::config::of_process(&config.store, context).await?;
-        let own = || Arc::new(config.directory.clone());
-        let directory = context.shared::<Arc<Directory>>().unwrap_or_else(own);
+        let directory = match context.shared::<Arc<Directory>>() {
+            Some(directory) => directory,
+            // Kept beside the figures, so that `tidegate report` names and judges as this process does.
+            None => {
+                let learnt = store::directory::learn(reports.as_ref(), config.directory.clone()).await;
+                Arc::new(learnt.map_err(|error| {
+                    service::Error::dependency("TG0112", "the directory cannot be kept in the store").caused_by(error)
+                })?)
+            }
+        };
         let listener = config.listen.bind().await?;
         Ok(Pusher { config, journal, reports, directory, listener })
     }

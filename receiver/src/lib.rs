@@ -8,7 +8,7 @@
 //! - **Invariant:** malformed input is set aside with its reason, can be listed and replayed, and never stops the stream.
 //! - **Invariant:** the same input gives the same output: classification asks the fact and the directory, nothing else.
 //!
-//! Start at [`admit`] (pure: one record in, one decision out), then [`component`].
+//! Start at [`admit`] (pure: one record in, one decision out), then `component.rs`.
 
 pub mod admit;
 pub mod aside;

@@ -50,28 +50,14 @@ pub(crate) async fn open_existing(dir: &Path, clock: &Clock) -> Result<Opened> {
     open(dir, clock).await
 }
 
-const DIRECTORY: &str = "directory";
-
 /// The directory (names, limits, tenants) that the data was written with.
 pub(crate) async fn directory(store: &Arc<dyn Reports>) -> Result<Directory> {
-    match store.meta(DIRECTORY).await.map_err(|e| failed(&e))? {
-        None => Ok(Directory::default()),
-        Some(text) => serde_json::from_str(&text)
-            .map_err(|e| Error::dependency("TG0303", "the directory kept in the store cannot be read").caused_by(e)),
-    }
+    store::directory::kept(store.as_ref()).await.map_err(|e| failed(&e))
 }
 
-/// Adds what `more` knows to the kept directory and returns the whole: a second import does not forget the first.
+/// Adds what `more` knows to the kept directory and returns the whole.
 pub(crate) async fn learn(store: &Arc<dyn Reports>, more: Directory) -> Result<Directory> {
-    let mut all = directory(store).await?;
-    all.tenants.extend(more.tenants);
-    all.sources.extend(more.sources);
-    all.queues.extend(more.queues);
-    all.agents.extend(more.agents);
-    all.teams.extend(more.teams);
-    let text = serde_json::to_string(&all).map_err(|e| Error::bug(e.to_string()))?;
-    store.put_meta(DIRECTORY, &text).await.map_err(|e| failed(&e))?;
-    Ok(all)
+    store::directory::learn(store.as_ref(), more).await.map_err(|e| failed(&e))
 }
 
 /// The store failed, in an operator's words.

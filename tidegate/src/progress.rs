@@ -29,7 +29,7 @@ impl Progress {
     pub(crate) fn at(&mut self, done: u64, total: u64) {
         self.bar.set_length(total);
         self.bar.set_position(done);
-        let tenth = if total == 0 { 0 } else { done * 10 / total };
+        let tenth = (done * 10).checked_div(total).unwrap_or(0);
         if !self.terminal && tenth > self.told {
             self.told = tenth;
             eprintln!("{}: {}0 % ({} of {})", self.what, tenth, HumanCount(done), HumanCount(total));

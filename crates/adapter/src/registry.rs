@@ -1,4 +1,4 @@
-//! The kinds of vendors that there are: typed for the author, erased for the runtime, bridged once by [`Typed`].
+//! The kinds of vendors that there are: typed for the author, erased for the runtime, bridged once, here.
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;

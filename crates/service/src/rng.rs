@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand::TryRngCore;
 use sha2::{Digest, Sha256};
 
-/// A stream of random numbers; use it through `rand::Rng`. Not for keys and tokens: see [`crate::auth::generate`].
+/// A stream of random numbers; use it through `rand::Rng`. Not for keys and tokens: see [`crate::http::auth::generate`].
 pub type Rng = rand_chacha::ChaCha8Rng;
 
 /// The seed of a process, from which named streams are drawn. A cheap handle.

@@ -17,6 +17,7 @@
 
 mod codec;
 pub mod config;
+pub mod directory;
 mod error;
 pub mod frame;
 pub mod live;

@@ -10,7 +10,7 @@ pub fn write(cursor: &Cursor) -> String {
     hex::encode(format!("{}/{}", cursor.offered_at.ms(), cursor.id))
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`fn@write`] wrote.
 ///
 /// # Errors
 /// When it is something else.

@@ -76,6 +76,8 @@ impl<'a> Table<'a> {
         steps.add(times.arrived, self.offered(row));
         match outcome {
             Outcome::Phantom => {
+                // Which queue it was meant for is all that is said of it.
+                self.enter(row, &times, &mut steps);
                 let cause = Some("phantom".to_owned());
                 steps.add(times.offered, Ended { by: Party::System, cause, ..Ended::default() });
             }

@@ -3,7 +3,7 @@
 //! - **Invariant:** a line gives the same events whenever and how often it is read: ids are made of the line itself.
 //! - **Invariant:** while following, the place in the file and what is known of open calls are stored with the events.
 //!
-//! Start at [`line`]: the file's lines, typed (the asterisk adapter fills its gaps from them too); then [`translate`].
+//! Start at [`mod@line`]: the file's lines, typed (the asterisk adapter fills its gaps from them too); then [`translate`].
 
 pub mod config;
 pub mod line;

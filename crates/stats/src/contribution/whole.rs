@@ -1,5 +1,7 @@
 //! What a call adds as a whole: its being, its IVR visits, its diversions, its trunk, its quality.
 
+use std::collections::BTreeSet;
+
 use model::{Event, Time};
 
 use super::{Sink, mark_field};
@@ -23,10 +25,16 @@ impl Segment {
 }
 
 impl Sink<'_> {
+    /// A phantom is counted once in each queue and IVR node that it names, and nowhere else.
     pub(super) fn phantom(&mut self) {
-        let at = self.record.offered_at;
-        for scope in self.wholes() {
-            self.count(&scope, at, at, Field::Phantom);
+        let r = self.record;
+        let queues = r.segments.iter().filter_map(|s| s.queue.as_ref()).map(|q| (Dim::Queue, &q.0));
+        let nodes = r.ivr.iter().map(|v| (Dim::Ivr, &v.node.0));
+        let named: BTreeSet<_> = queues.chain(nodes).collect();
+        let mut scopes = self.wholes().to_vec();
+        scopes.extend(named.into_iter().map(|(dim, id)| self.scope(dim, id)));
+        for scope in scopes {
+            self.count(&scope, r.offered_at, r.offered_at, Field::Phantom);
         }
     }
 
