@@ -181,7 +181,8 @@ fn stays(records: &Records) -> Result<Vec<Stay>> {
         channels.entry(&event.channel).or_default().push(event);
     }
     let mut stays = Vec::new();
-    for (call, lines) in by_call {
+    for (call, mut lines) in by_call {
+        transfers_first(&mut lines);
         let events = channels.get(call).with_context(|| format!("queue_log has {call}, the channel events do not"))?;
         let begins: Vec<_> =
             lines.iter().enumerate().filter(|(_, line)| line.event == "ENTERQUEUE").map(|(at, _)| at).collect();
@@ -198,6 +199,23 @@ fn stays(records: &Records) -> Result<Vec<Stay>> {
     }
     stays.sort_by_key(|stay| stay.queued_at);
     Ok(stays)
+}
+
+/// The PBX writes a transfer and the queue entry that it leads to from two threads: within a second the entry may stand first.
+/// A transfer ends the stay in which its agent was connected.
+fn transfers_first(lines: &mut [&QueueLine]) {
+    let Some(at) = lines.iter().position(|line| line.event.ends_with("TRANSFER")) else { return };
+    for at in at..lines.len() {
+        let line = lines[at];
+        if !line.event.ends_with("TRANSFER") {
+            continue;
+        }
+        let connected = lines[..at].iter().rposition(|other| other.event == "CONNECT" && other.agent == line.agent);
+        let entered = connected.and_then(|from| (from..at).find(|&n| lines[n].event == "ENTERQUEUE"));
+        if let Some(entered) = entered {
+            lines[entered..=at].rotate_right(1);
+        }
+    }
 }
 
 /// One stay: its lines of `queue_log`, and the caller's channel from the entry on.
@@ -343,4 +361,32 @@ fn busy(agent: &str, from: i64, to: i64, events: &[ChannelEvent]) -> i64 {
         (end.min(to) - start.at().max(from)).max(0)
     };
     began.map(overlap).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transfer_written_after_the_entry_that_it_leads_to_ends_the_stay_before() {
+        let line = |event: &str, agent: &str| QueueLine {
+            at: 1,
+            call: "c".into(),
+            queue: "support".into(),
+            agent: agent.into(),
+            event: event.into(),
+            rest: Vec::new(),
+        };
+        let told = [
+            line("ENTERQUEUE", "NONE"),
+            line("CONNECT", "102"),
+            line("ENTERQUEUE", "NONE"),
+            line("BLINDTRANSFER", "102"),
+            line("ABANDON", "NONE"),
+        ];
+        let mut lines: Vec<_> = told.iter().collect();
+        transfers_first(&mut lines);
+        let events: Vec<_> = lines.iter().map(|line| line.event.as_str()).collect();
+        assert_eq!(events, ["ENTERQUEUE", "CONNECT", "BLINDTRANSFER", "ENTERQUEUE", "ABANDON"]);
+    }
 }

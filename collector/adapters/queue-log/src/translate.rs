@@ -22,12 +22,14 @@ const SETTLE_MS: i64 = 10_000;
 pub struct Memory {
     calls: BTreeMap<String, OpenCall>,
     agents: BTreeMap<String, Member>,
+    /// The last line's second, and its number within it: lines of one second have an order, and it is the file's.
+    last: (i64, u64),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct OpenCall {
-    /// Where it waits now.
-    waiting: Option<(String, i64)>,
+    /// Where it waits now, since when, and the order of the line that said so.
+    waiting: Option<(String, i64, u64)>,
     /// When it left for somewhere the file does not follow, and by whose doing.
     gone: Option<(i64, Party)>,
 }
@@ -50,6 +52,7 @@ pub struct Translator {
 struct Line<'a> {
     text: &'a str,
     at: Time,
+    seq: u64,
     facts: Vec<Fact>,
 }
 
@@ -58,7 +61,7 @@ impl Line<'_> {
         let event = event.into();
         // The line itself is the vendor's reference: a line that is there twice happened once.
         let reference = format!("queue_log|{}|{}|{subject}", self.text, event.ty());
-        self.facts.push(Fact::new(self.at, subject, event).reference(reference));
+        self.facts.push(Fact::new(self.at, subject, event).reference(reference).seq(self.seq));
         self.facts.last_mut().expect("just pushed")
     }
 }
@@ -72,7 +75,7 @@ impl Translator {
     /// The facts of one line; `text` is the line as it stands in the file.
     pub fn facts(&mut self, text: &str, line: &QueueLogLine) -> Vec<Fact> {
         let text = text.trim_end_matches(['\r', '\n']);
-        let mut out = Line { text, at: line.at, facts: Vec::new() };
+        let mut out = Line { text, at: line.at, seq: self.order(line.at), facts: Vec::new() };
         self.settle(line.at, &mut out.facts);
         let agent = line.agent.as_deref().map(|name| self.agent(name));
         match (&line.call, &line.queue) {
@@ -92,6 +95,14 @@ impl Translator {
         facts
     }
 
+    /// The order of a line: its time, then its place among the lines of that time. Steps of ten leave room between two.
+    fn order(&mut self, at: Time) -> u64 {
+        let (last, number) = self.memory.last;
+        let number = if last == at.ms() { number + 10 } else { 10 };
+        self.memory.last = (at.ms(), number);
+        at.ms().max(0) as u64 * 1_000_000 + number
+    }
+
     fn agent(&self, name: &str) -> AgentId {
         AgentId::new(self.agents.get(name).map_or(name, String::as_str))
     }
@@ -104,7 +115,10 @@ impl Translator {
             self.memory.calls.remove(&id);
             let subject = Subject::Call(CallId::new(&id));
             let reference = format!("queue_log|ended|{id}|{at}");
-            facts.push(Fact::new(Time(at), subject, Ended { by, ..Ended::default() }).reference(reference));
+            // After every line of its second.
+            let seq = at.max(0) as u64 * 1_000_000 + 999_999;
+            let ended = Fact::new(Time(at), subject, Ended { by, ..Ended::default() });
+            facts.push(ended.reference(reference).seq(seq));
         }
     }
 
@@ -119,7 +133,7 @@ impl Translator {
                     out.add(subject(), Offered { direction: Direction::Inbound, ani, ..Offered::default() });
                 }
                 let open = self.memory.calls.entry(call.to_owned()).or_default();
-                open.waiting = Some((queue.to_owned(), out.at.ms()));
+                open.waiting = Some((queue.to_owned(), out.at.ms(), out.seq));
                 open.gone = None;
                 out.add(subject(), Queued { queue: queue_id(), priority: None, position: *position, offered_at: None });
             }
@@ -200,12 +214,19 @@ impl Translator {
         talk: Talk,
     ) {
         let subject = Subject::Call(CallId::new(call));
+        // The PBX writes a transfer and the entry that it leads to from two threads: the entry may stand first.
+        let entered = self.memory.calls.get(call).and_then(|open| open.waiting.as_ref()).map(|(_, _, seq)| *seq);
+        let order = out.seq;
+        out.seq = entered.map_or(order, |entered| entered - 5);
         out.add(
             subject.clone(),
             Released { agent: agent.clone(), by: Party::Agent, talked_ms: Some(talk.talk_s * 1000) },
         );
         out.add(subject, Transferred { kind, agent: agent.clone(), to: Destination::Device(to.into()) });
-        self.gone(out, call, Party::System);
+        out.seq = order;
+        if entered.is_none() {
+            self.gone(out, call, Party::System);
+        }
         self.back(out, agent, call, queue);
     }
 
@@ -285,7 +306,7 @@ impl Translator {
     fn restarted(&mut self, out: &mut Line<'_>) {
         for (id, call) in std::mem::take(&mut self.memory.calls) {
             let subject = Subject::Call(CallId::new(&id));
-            if let Some((queue, since)) = call.waiting {
+            if let Some((queue, since, _)) = call.waiting {
                 let waited_ms = Some(out.at.since(Time(since)) as u64);
                 let lost = Dequeued { queue: queue.into(), cause: QueueExit::SourceLost, waited_ms };
                 out.add(subject.clone(), lost).quality = Some(Quality::Inferred);
@@ -357,6 +378,30 @@ mod tests {
             (1, 2, 2, 1)
         );
         assert_eq!(got.last().unwrap(), "40 call/c1 call.ended.v1");
+    }
+
+    #[test]
+    fn a_transfer_written_after_the_entry_that_it_leads_to_came_before_it_and_the_call_waits_on() {
+        let lines = [
+            "1000|c1|sales|NONE|ENTERQUEUE||0301|1",
+            "1008|c1|sales|Ann|CONNECT|8|c2|0",
+            "1009|c1|support|NONE|ENTERQUEUE||0301|3",
+            "1009|c1|sales|Ann|BLINDTRANSFER|602|agents|8|1|10",
+            "1040|c1|support|NONE|ABANDON|1|3|31",
+        ];
+        let mut translator = Translator::new(Memory::default(), BTreeMap::new());
+        let mut facts = Vec::new();
+        for text in lines {
+            facts.extend(translator.facts(text, &QueueLogLine::parse(text).unwrap()));
+        }
+        facts.extend(translator.finish());
+        facts.retain(|f| f.subject.family() == "call");
+        facts.sort_by_key(|f| (f.occurred_at, f.seq));
+        let short = |ty: &'static str| ty.trim_end_matches(".v1").trim_start_matches("call.");
+        let types: Vec<_> = facts.iter().map(|f| short(f.event.ty())).collect();
+        let want =
+            ["offered", "queued", "dequeued", "answered", "released", "transferred", "queued", "dequeued", "ended"];
+        assert_eq!(types, want);
     }
 
     #[test]
