@@ -4,7 +4,8 @@
 //! batch, count, sleep between attempts, write to the journal, or know any other part of Tidegate.
 //!
 //! - **Invariant:** a fact is acknowledged to the session only after the journal has it on disk.
-//! - **Invariant:** the state that a session gives with a batch is stored in the same transaction as the batch's facts.
+//! - **Invariant:** the state that a session gives with a batch is stored in the same transaction as the batch's facts; of a
+//!   batch too large for one transaction, with its last facts, so that a crash between repeats facts and loses none.
 //! - **Invariant:** two sessions that watch the same vendor give the same id to the same occurrence.
 //!
 //! Start at [`contract::Adapter`]; `docs/spec/adapter.md` walks through a new one.
