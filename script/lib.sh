@@ -55,7 +55,7 @@ need_tools() { need_debian; need_packages cc=build-essential git=git /etc/ssl/ce
 
 rust_wanted() { sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml; }
 rust_found() { cargo --version 2>/dev/null | cut -d' ' -f2; }
-enough() { [ -n "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
+enough() { [ -n "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | sed -n 1p)" = "$1" ]; }
 
 # need_rust [COMPONENT…]: a toolchain that is new enough, by rustup if there is none.
 need_rust() {
@@ -63,7 +63,7 @@ need_rust() {
   wanted=$(rust_wanted)
   if ! enough "$wanted" "$(rust_found)"; then
     if ! command -v rustup >/dev/null; then
-      if apt-cache policy rustup 2>/dev/null | grep -q 'Candidate: [0-9]'; then
+      if apt-cache policy rustup 2>/dev/null | grep 'Candidate: [0-9]' >/dev/null; then
         need_packages rustup=rustup
       else
         say '      installing rustup by its own installer (this release of the distribution has no package of it)'
