@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::simulation::Place;
+
 /// Where a component reads the time and waits. A cheap handle: clones share one time.
 #[derive(Clone)]
 pub struct Clock(Source);
@@ -18,6 +20,7 @@ pub struct Clock(Source);
 enum Source {
     System { origin: tokio::time::Instant },
     Manual(Arc<Mutex<Manual>>),
+    Simulated(Place),
 }
 
 struct Manual {
@@ -50,6 +53,19 @@ impl Clock {
         }))))
     }
 
+    /// The time of a simulated process; tasks that are started on it run there.
+    pub(crate) fn simulated(place: Place) -> Self {
+        Clock(Source::Simulated(place))
+    }
+
+    /// Where tasks run that are started on this clock, when that is a simulation.
+    pub(crate) fn place(&self) -> Option<&Place> {
+        match &self.0 {
+            Source::Simulated(place) => Some(place),
+            Source::System { .. } | Source::Manual(_) => None,
+        }
+    }
+
     /// Wall time: milliseconds since the Unix epoch, UTC.
     #[expect(clippy::disallowed_methods, reason = "this is the one place where the machine's clock is read")]
     pub fn now_ms(&self) -> i64 {
@@ -62,6 +78,7 @@ impl Clock {
                 let manual = lock(manual);
                 manual.start_ms.saturating_add(i64::try_from(manual.elapsed.as_millis()).unwrap_or(i64::MAX))
             }
+            Source::Simulated(place) => place.now_ms(),
         }
     }
 
@@ -71,6 +88,7 @@ impl Clock {
         match &self.0 {
             Source::System { origin } => tokio::time::Instant::now().duration_since(*origin),
             Source::Manual(manual) => lock(manual).elapsed,
+            Source::Simulated(place) => place.monotonic(),
         }
     }
 
@@ -79,6 +97,7 @@ impl Clock {
     pub async fn sleep(&self, duration: Duration) {
         match &self.0 {
             Source::System { .. } => tokio::time::sleep(duration).await,
+            Source::Simulated(place) => place.sleep(duration).await,
             Source::Manual(manual) => {
                 let woken = {
                     let mut manual = lock(manual);
@@ -124,7 +143,7 @@ impl Clock {
     }
 
     /// Moves a manual clock, waking sleepers one deadline at a time and letting them run in between, so that what a
-    /// woken task asks for next is honoured within the same move. On a system clock this is a plain sleep.
+    /// woken task asks for next is honoured within the same move. On other clocks this is a plain sleep.
     pub async fn advance(&self, by: Duration) {
         let Source::Manual(manual) = &self.0 else {
             return self.sleep(by).await;
@@ -146,7 +165,12 @@ impl Clock {
 
 impl std::fmt::Debug for Clock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Clock({}, {} ms)", if self.is_manual() { "manual" } else { "system" }, self.now_ms())
+        let kind = match &self.0 {
+            Source::System { .. } => "system",
+            Source::Manual(_) => "manual",
+            Source::Simulated(_) => "simulated",
+        };
+        write!(f, "Clock({kind}, {} ms)", self.now_ms())
     }
 }
 

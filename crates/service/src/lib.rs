@@ -33,6 +33,7 @@ pub mod process;
 mod resources;
 pub mod retry;
 mod rng;
+pub mod simulation;
 pub mod tasks;
 pub mod telemetry;
 

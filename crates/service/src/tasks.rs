@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Clock, Drain, Error};
+use crate::{Clock, Drain, Error, simulation};
 
 /// Faults kept for the report of a shutdown; more are only counted.
 const FAULTS_KEPT: usize = 64;
@@ -45,7 +45,23 @@ struct State {
 
 struct Live {
     name: String,
-    abort: Option<AbortHandle>,
+    abort: Option<Abort>,
+}
+
+/// Stops a task at its next await point.
+#[derive(Debug, Clone)]
+enum Abort {
+    Tokio(AbortHandle),
+    Simulated(simulation::Handle),
+}
+
+impl Abort {
+    fn abort(&self) {
+        match self {
+            Abort::Tokio(handle) => handle.abort(),
+            Abort::Simulated(handle) => handle.abort(),
+        }
+    }
 }
 
 /// How a task failed.
@@ -115,7 +131,7 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static> Outcome
 /// One running task. Dropping the handle leaves the task running in its set.
 #[derive(Debug)]
 pub struct Task {
-    abort: AbortHandle,
+    abort: Abort,
     done: CancellationToken,
 }
 
@@ -149,7 +165,7 @@ impl Tasks {
         Tasks::new(format!("{}/{name}", self.0.name), limit, self.0.clock.clone(), self.0.drain.child())
     }
 
-    /// Starts a task on the current runtime. It should end soon after [`Tasks::drain`] starts.
+    /// Starts a task on the current runtime, or in the simulation that its clock belongs to. It should end soon after [`Tasks::drain`] starts.
     ///
     /// # Errors
     /// [`Full`] when the set's limit is reached; the future is dropped unpolled.
@@ -161,13 +177,17 @@ impl Tasks {
     {
         let (ticket, done) = self.admit(name.into())?;
         let id = ticket.id;
-        let handle = tokio::spawn(async move {
+        let work = async move {
             let ticket = ticket;
             // In a statement of its own: what the future held is dropped before its end is told.
             let outcome = AssertUnwindSafe(future).catch_unwind().await;
             ticket.judge(outcome);
-        });
-        Ok(self.started(id, handle.abort_handle(), done))
+        };
+        let abort = match self.0.clock.place() {
+            Some(place) => Abort::Simulated(place.spawn(work)),
+            None => Abort::Tokio(tokio::spawn(work).abort_handle()),
+        };
+        Ok(self.started(id, abort, done))
     }
 
     /// Starts blocking work on a thread of its own. It cannot be aborted: it must look at the drain itself.
@@ -186,7 +206,7 @@ impl Tasks {
             let outcome = std::panic::catch_unwind(AssertUnwindSafe(work));
             ticket.judge(outcome);
         });
-        Ok(self.started(id, handle.abort_handle(), done))
+        Ok(self.started(id, Abort::Tokio(handle.abort_handle()), done))
     }
 
     fn admit(&self, name: String) -> Result<(Ticket, CancellationToken), Full> {
@@ -201,7 +221,7 @@ impl Tasks {
         Ok((Ticket { tasks: self.clone(), id, done: done.clone() }, done))
     }
 
-    fn started(&self, id: u64, abort: AbortHandle, done: CancellationToken) -> Task {
+    fn started(&self, id: u64, abort: Abort, done: CancellationToken) -> Task {
         if let Some(live) = self.state().live.get_mut(&id) {
             live.abort = Some(abort.clone());
         }
