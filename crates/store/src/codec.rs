@@ -99,6 +99,11 @@ fn list<'a>(items: impl Iterator<Item = &'a str>) -> String {
     text
 }
 
+/// Whether a list names an item: what [`list_pattern`] asks of SQL.
+pub(crate) fn lists(list: &str, item: &str) -> bool {
+    list.contains(&format!("|{}|", item.replace('|', "\u{1}")))
+}
+
 /// The LIKE pattern (with `\` to escape) that finds an item in a list.
 pub(crate) fn list_pattern(item: &str) -> String {
     let mut pattern = String::from("%|");

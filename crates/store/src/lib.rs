@@ -1,7 +1,8 @@
 //! The stores: reports, records and checkpoints that outlive the process, and live state that does not.
 //!
 //! **What it is.** Two contracts, each with a conformance suite. [`Reports`]: the folded state of each partition
-//! beside the position it was folded up to, and the questions that reports ask of it ([`sqlite`] implements it).
+//! beside the position it was folded up to, and the questions that reports ask of it ([`sqlite`] implements it; [`memory`]
+//! does for tests and simulations).
 //! [`Live`]: the latest partial view of each key and partition ([`live::Memory`]). And the form in which partial views
 //! travel on the journal's `views` stream ([`frame`]).
 //!
@@ -21,6 +22,7 @@ pub mod directory;
 mod error;
 pub mod frame;
 pub mod live;
+pub mod memory;
 mod part;
 pub mod reports;
 pub mod sqlite;
