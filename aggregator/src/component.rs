@@ -50,6 +50,7 @@ impl Component for Aggregator {
         let tasks = context.tasks.clone();
         let follower = Follower::new(self.journal, self.store, context, self.config);
         tokio::select! {
+            biased;
             outcome = follower.run() => outcome?,
             fault = tasks.faulted() => return Err(fault.into()),
         }

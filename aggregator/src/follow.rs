@@ -99,6 +99,7 @@ impl Follower {
                 backoff.succeeded();
             }
             tokio::select! {
+                biased;
                 () = backoff.wait() => {}
                 () = self.context.drain.started() => {}
             }
@@ -412,6 +413,7 @@ async fn beat(journal: Arc<dyn Journal>, context: Context, every: Millis) {
             tracing::debug!(%error, "heartbeat not written");
         }
         tokio::select! {
+            biased;
             () = tick.tick() => {}
             () = context.drain.started() => return,
         }
@@ -427,6 +429,7 @@ async fn sweep(store: Arc<dyn Reports>, context: Context, calls: Option<Millis>,
             Err(error) => tracing::warn!(%error, "retention not applied"),
         }
         tokio::select! {
+            biased;
             () = tick.tick() => {}
             () = context.drain.started() => return,
         }

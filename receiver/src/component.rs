@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use axum::Router;
 use journal::Journal;
 use model::Directory;
 use service::config::{ConfigFile, Problems};
@@ -23,7 +24,8 @@ pub struct Receiver {
     config: Config,
     number_key: Vec<u8>,
     door: Door,
-    listener: TcpListener,
+    /// None where others carry requests to the [door](Receiver::door).
+    listener: Option<TcpListener>,
     /// Of a journal that this process opened for the receiver alone; a host of several components sweeps by itself.
     upkeep: Option<journal::config::Config>,
 }
@@ -43,37 +45,17 @@ impl Component for Receiver {
     }
 
     async fn build(config: Config, context: &Context) -> service::Result<Receiver> {
-        let upkeep = context.shared::<Arc<dyn Journal>>().is_none().then(|| config.journal.clone());
-        let journal = journal::config::of_process(&config.journal, context).await?;
-        let own = || Arc::new(config.directory.clone());
-        let directory = context.shared::<Arc<Directory>>().unwrap_or_else(own);
-        let number_key = match &config.number_key {
-            Some(secret) => read(secret, "receiver.number_key")?,
-            None => work::number_key(&journal).await.map_err(|e| journal_failed(&e))?,
-        };
-        let webhook_key = match &config.webhook_key {
-            Some(secret) => Some(Arc::new(read(secret, "receiver.webhook_key")?)),
-            None => None,
-        };
-        let listener = config.listen.bind().await?;
-        let door = Door {
-            journal: Arc::clone(&journal),
-            directory: Arc::clone(&directory),
-            guard: config.auth.guard(),
-            webhook_key,
-            webhook_age_max_s: config.webhook_age_max.signed() / 1000,
-            batch_max: config.batch_max,
-            body_max: config.body_max.to_usize(),
-            clock: context.clock.clone(),
-        };
-        Ok(Receiver { journal, directory, config, number_key, door, listener, upkeep })
+        let listen = config.listen.clone();
+        let mut receiver = Receiver::unbound(config, context).await?;
+        receiver.listener = Some(listen.bind().await?);
+        Ok(receiver)
     }
 
     async fn run(self, context: Context) -> service::Result<()> {
-        let (router, listen, drain): (_, Listen, _) =
-            (door::router(self.door.clone()), self.config.listen.clone(), context.drain.clone());
-        let listener = self.listener;
-        context.tasks.spawn("door", async move { serve(listener, router, &listen, &drain).await })?;
+        let (router, listen, drain): (_, Listen, _) = (self.door(), self.config.listen.clone(), context.drain.clone());
+        if let Some(listener) = self.listener {
+            context.tasks.spawn("door", async move { serve(listener, router, &listen, &drain).await })?;
+        }
         if let Some(upkeep) = self.upkeep {
             let (journal, clock, drain) = (Arc::clone(&self.journal), context.clock.clone(), context.drain.clone());
             context.tasks.spawn("upkeep", async move { journal::upkeep::run(journal, upkeep, clock, drain).await })?;
@@ -107,12 +89,50 @@ impl Component for Receiver {
             health.degraded(error.to_string());
             let wait = std::time::Duration::from_millis(100 << failures.min(6));
             tokio::select! {
+                biased;
                 () = context.drain.started() => {}
                 () = context.clock.sleep(wait) => {}
             }
         }
         context.tasks.idle().await;
         Ok(())
+    }
+}
+
+impl Receiver {
+    /// A receiver that listens nowhere: requests come to its [door](Receiver::door) in another way (a simulated network).
+    ///
+    /// # Errors
+    /// As [`Component::build`].
+    pub async fn unbound(config: Config, context: &Context) -> service::Result<Receiver> {
+        let upkeep = context.shared::<Arc<dyn Journal>>().is_none().then(|| config.journal.clone());
+        let journal = journal::config::of_process(&config.journal, context).await?;
+        let own = || Arc::new(config.directory.clone());
+        let directory = context.shared::<Arc<Directory>>().unwrap_or_else(own);
+        let number_key = match &config.number_key {
+            Some(secret) => read(secret, "receiver.number_key")?,
+            None => work::number_key(&journal).await.map_err(|e| journal_failed(&e))?,
+        };
+        let webhook_key = match &config.webhook_key {
+            Some(secret) => Some(Arc::new(read(secret, "receiver.webhook_key")?)),
+            None => None,
+        };
+        let door = Door {
+            journal: Arc::clone(&journal),
+            directory: Arc::clone(&directory),
+            guard: config.auth.guard(),
+            webhook_key,
+            webhook_age_max_s: config.webhook_age_max.signed() / 1000,
+            batch_max: config.batch_max,
+            body_max: config.body_max.to_usize(),
+            clock: context.clock.clone(),
+        };
+        Ok(Receiver { journal, directory, config, number_key, door, listener: None, upkeep })
+    }
+
+    /// Its HTTP door.
+    pub fn door(&self) -> Router {
+        door::router(self.door.clone())
     }
 }
 
