@@ -81,6 +81,14 @@ pub enum Error {
         /// What does not fit.
         reason: String,
     },
+    /// The journal has lost what it acknowledged: its log was cut or damaged, or an older copy stands in its place.
+    #[error("the journal ends with transaction {last}, and had acknowledged up to {acknowledged}: what came between is lost")]
+    Behind {
+        /// The last transaction that was acknowledged.
+        acknowledged: u64,
+        /// The last one that is there.
+        last: u64,
+    },
     /// The stream has fewer partitions.
     #[error("{stream} has {partitions} partitions: there is no partition {partition}")]
     NoSuchPartition {
@@ -155,6 +163,7 @@ impl Error {
             | Self::Beyond { .. }
             | Self::Damaged { .. }
             | Self::Corrupt { .. }
+            | Self::Behind { .. }
             | Self::Topology { .. }
             | Self::NotAJournal { .. }
             | Self::SqliteTooOld { .. } => Class::Refused,
@@ -166,6 +175,7 @@ impl Error {
     /// The code of the page in `docs/errors`, for what an operator must know of.
     pub const fn code(&self) -> Option<&'static str> {
         match self {
+            Self::Behind { .. } => Some("TG0100"),
             Self::Topology { .. } => Some("TG0110"),
             Self::NotAJournal { .. } => Some("TG0102"),
             Self::SqliteTooOld { .. } => Some("TG0103"),

@@ -63,8 +63,9 @@ impl Head {
     }
 
     pub(crate) fn load_all(conn: &Connection) -> Result<Vec<Self>> {
-        let mut query =
-            conn.prepare_cached(&format!("SELECT {} FROM head ORDER BY slot", Self::COLUMNS)).map_err(fault)?;
+        let mut query = conn
+            .prepare_cached(&format!("SELECT {} FROM head WHERE slot >= 0 ORDER BY slot", Self::COLUMNS))
+            .map_err(fault)?;
         let mut rows = query.query([]).map_err(fault)?;
         let mut heads = Vec::new();
         while let Some(row) = rows.next().map_err(fault)? {
@@ -88,6 +89,34 @@ impl Head {
         conn.prepare_cached(&sql).and_then(|mut insert| insert.execute(row)).map_err(fault)?;
         Ok(())
     }
+}
+
+/// The row of the heads that counts transactions: on the page that every append writes anyway, so that counting costs no page.
+const COUNTER: i64 = -1;
+
+fn seal_counter(commits: u64) -> i64 {
+    seal::row(&[b"commits", &commits.to_le_bytes()])
+}
+
+/// The number of the last transaction; 0 in a journal that was never written to, or by a version that did not count.
+pub(crate) fn commits(conn: &Connection) -> Result<u64> {
+    let mut query = conn.prepare_cached("SELECT end, x FROM head WHERE slot = ?1").map_err(fault)?;
+    let row = query.query_row([COUNTER], |row| Ok((num(row, 0)?, row.get::<_, i64>(1)?)));
+    let found = row.optional().map_err(fault)?;
+    match found {
+        None => Ok(0),
+        Some((commits, x)) if seal_counter(commits) == x => Ok(commits),
+        Some(_) => Err(corrupt("count of transactions")),
+    }
+}
+
+/// Keeps the number of the transaction under way.
+pub(crate) fn save_commits(conn: &Connection, commits: u64) -> Result<()> {
+    let sql = "INSERT OR REPLACE INTO head (slot, stream, part, earliest, end, records, bytes, x) \
+               VALUES (?1, 'commits', 0, 0, ?2, 0, 0, ?3)";
+    let row = params![COUNTER, int(commits), seal_counter(commits)];
+    conn.prepare_cached(sql).and_then(|mut insert| insert.execute(row)).map_err(fault)?;
+    Ok(())
 }
 
 /// Which slot of the file a partition has. Slots are given at creation and never change.

@@ -31,6 +31,8 @@ pub(crate) struct Moved {
     pub(crate) ends: Vec<(Partition, u64)>,
     pub(crate) generations: Vec<(String, u64)>,
     pub(crate) appended: HashMap<crate::Stream, u64>,
+    /// The number of the transaction.
+    pub(crate) commit: u64,
 }
 
 impl<'a> Ledger<'a> {
@@ -190,7 +192,8 @@ impl<'a> Ledger<'a> {
 
     /// Writes the books that changed. To be called last, before the commit.
     pub(crate) fn close(self) -> Result<Moved> {
-        let mut moved = Moved::default();
+        let mut moved = Moved { commit: books::commits(self.conn)? + 1, ..Moved::default() };
+        books::save_commits(self.conn, moved.commit)?;
         for (before, head) in self.heads.into_values() {
             if before != head {
                 head.save(self.conn)?;

@@ -22,6 +22,7 @@ mod board;
 mod books;
 mod file;
 mod ledger;
+mod mark;
 mod reader;
 mod seal;
 mod watcher;
@@ -109,19 +110,23 @@ impl Embedded {
     /// Opens the journal, creating it when the file is not there.
     ///
     /// # Errors
-    /// `NotAJournal`, `Topology`, `SqliteTooOld`, `Corrupt`, `Busy`, `Storage`.
+    /// `NotAJournal`, `Topology`, `SqliteTooOld`, `Corrupt`, `Behind`, `Busy`, `Storage`.
     #[expect(clippy::disallowed_methods, reason = "awaited at once, so its panic is seen here")]
     pub async fn open(options: Options) -> Result<Arc<Self>> {
         let (path, topology, busy) = (options.path.clone(), options.topology.clone(), options.busy);
         let opened = tokio::task::spawn_blocking(move || {
+            let seen = mark::Seen::beside(&path)?;
             let (conn, slots, identity) = file::prepare(&path, &topology, busy)?;
-            Ok((conn, slots, identity, watcher::Watcher::connect(&path)?))
+            seen.check(&identity, books::commits(&conn)?)?;
+            let mark = mark::Mark::open(&path, &identity)?;
+            Ok((conn, slots, identity, watcher::Watcher::connect(&path)?, mark))
         });
-        let (conn, slots, identity, watcher) = opened.await.map_err(|e| Error::Storage(e.to_string()))??;
+        let (conn, slots, identity, watcher, mark) = opened.await.map_err(|e| Error::Storage(e.to_string()))??;
         let board = Arc::new(Board::new(slots.all()));
         let (queue, jobs) = mpsc::channel(options.queue_calls.max(1));
         let writer = Writer {
             conn,
+            mark,
             slots: slots.clone(),
             topology: options.topology.clone(),
             clock: options.clock.clone(),

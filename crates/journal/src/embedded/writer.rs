@@ -14,6 +14,7 @@ use super::board::Board;
 use super::books::Slots;
 use super::file::{fault, is_disk_failure};
 use super::ledger::{Ledger, Moved};
+use super::mark::Mark;
 use crate::contract::{Commit, Position, Retention};
 use crate::group::{Standing, Step};
 use crate::{Error, Result, Topology, metering};
@@ -89,6 +90,7 @@ impl Job {
 /// The writer.
 pub(crate) struct Writer {
     pub(crate) conn: Connection,
+    pub(crate) mark: Mark,
     pub(crate) slots: Slots,
     pub(crate) topology: Topology,
     pub(crate) clock: Clock,
@@ -161,6 +163,9 @@ impl Writer {
                 return Err(Error::Poisoned(error.to_string()));
             }
             return Err(fault(error));
+        }
+        if must_sync {
+            self.mark.move_to(moved.commit);
         }
         self.board.publish(&moved);
         let records = moved.appended.values().sum();
