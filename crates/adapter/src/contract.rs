@@ -113,6 +113,8 @@ pub struct Batch {
     pub seen_until: Option<Time>,
     /// Messages that made no sense and were left out: what they were, shortened, and why. Counted and set aside.
     pub malformed: Vec<(Bytes, String)>,
+    /// Messages that were left out beyond those: more of a kind that was named before, or too many to keep. Only counted.
+    pub left_out: u64,
     /// The session answered a probe: round trip in milliseconds.
     pub round_trip_ms: Option<u64>,
     /// The recording is over: nothing will follow.

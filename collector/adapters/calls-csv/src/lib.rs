@@ -7,13 +7,15 @@
 //! - **Invariant:** the same row gives the same event ids, so that importing a file twice records it once.
 //! - **Invariant:** every event of a call carries `seq`: the clocks of recorded tables contradict causality (an answer a
 //!   second before its queue entry), and the order of the steps is known.
-//! - **Invariant:** a row that cannot be read is set aside with its line and reason; it never stops the import.
+//! - **Invariant:** a row that cannot be read is set aside with its line and reason; it never stops the import, nor does it
+//!   take the next rows with it ([`rows`]).
 //!
 //! Start at [`translate`].
 
 mod clock;
 pub mod config;
+pub mod rows;
 mod session;
 pub mod translate;
 
-pub use session::CallsCsv;
+pub use session::{CallsCsv, Files, Given};

@@ -1,14 +1,18 @@
 //! The session: the whole table, sorted by time, given batch by batch.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::io::BufRead;
 
-use adapter::{Adapter, Batch, Context, Fault, Session, recording};
+use adapter::recording::{self, ASIDE_MAX, SAMPLE_BYTES};
+use adapter::{Adapter, Batch, Context, Fault, Session};
 use async_trait::async_trait;
+use bytes::Bytes;
+use csv::StringRecord;
 use model::{Fact, Time};
 use service::config::Problems;
 
 use crate::config::Config;
+use crate::rows::{Row, Rows};
 use crate::translate::Table;
 
 /// The adapter.
@@ -19,7 +23,7 @@ impl Adapter for CallsCsv {
     const KIND: &'static str = "calls-csv";
     type Config = Config;
     type Plan = Config;
-    type Session = Rows;
+    type Session = Given;
 
     fn recording(_plan: &Config) -> bool {
         true
@@ -29,76 +33,93 @@ impl Adapter for CallsCsv {
         Ok(config)
     }
 
-    async fn connect(plan: &Config, _context: Context) -> Result<Rows, Fault> {
+    async fn connect(plan: &Config, _context: Context) -> Result<Given, Fault> {
         let plan = plan.clone();
-        recording::whole(move || Rows::read(&plan)).await
+        recording::whole(move || Files::of(&plan)).await
     }
 }
 
 /// Every fact of the table, in time order.
-pub struct Rows {
+pub struct Given {
     facts: std::vec::IntoIter<Fact>,
-    malformed: Vec<(bytes::Bytes, String)>,
+    malformed: Vec<(Bytes, String)>,
+    left_out: u64,
     given: u64,
     total: u64,
 }
 
-impl Rows {
-    fn read(config: &Config) -> Result<Rows, Fault> {
-        let mut rows = Rows { facts: Vec::new().into_iter(), malformed: Vec::new(), given: 0, total: 0 };
-        let mut facts = Vec::new();
-        let mut calls = BTreeSet::new();
-        let mut count = 0;
+/// Files that were read.
+#[derive(Default)]
+pub struct Files {
+    facts: Vec<Fact>,
+    malformed: Vec<(Bytes, String)>,
+    left_out: u64,
+    calls: BTreeSet<u128>,
+    count: usize,
+}
+
+impl Files {
+    fn of(config: &Config) -> Result<Given, Fault> {
+        let mut files = Files::default();
         for path in &config.paths {
-            rows.file(config, path, &mut facts, &mut calls, &mut count)?;
+            let reader = recording::open(path)?;
+            files.read(config, &path.display().to_string(), reader).map_err(|e| recording::refused(path, &e))?;
         }
-        facts.sort_by_key(|f: &Fact| (f.occurred_at, f.seq));
-        rows.total = facts.len() as u64;
-        rows.facts = facts.into_iter();
-        Ok(rows)
+        Ok(files.sorted())
     }
 
-    fn file(
-        &mut self,
-        config: &Config,
-        path: &Path,
-        facts: &mut Vec<Fact>,
-        calls: &mut BTreeSet<u128>,
-        count: &mut usize,
-    ) -> Result<(), Fault> {
-        let fault = |e: &dyn std::fmt::Display| recording::refused(path, e);
-        let mut reader = csv::ReaderBuilder::new()
-            .delimiter(config.delimiter as u8)
-            .flexible(true)
-            .from_reader(recording::open(path)?);
-        let header = reader.headers().map_err(|e| fault(&e))?.clone();
-        let table = Table::new(config, &header).map_err(|e| fault(&e))?;
-        let mut row = csv::StringRecord::new();
-        loop {
-            let line = reader.position().line();
-            let aside = match reader.read_record(&mut row) {
-                Ok(false) => return Ok(()),
-                Ok(true) if row.len() != header.len() => {
-                    Err(format!("{} fields, the header has {}", row.len(), header.len()))
-                }
-                Ok(true) => table.facts(&row).and_then(|made| once(made, calls)),
-                Err(e) if e.is_io_error() => return Err(fault(&e)),
-                Err(e) => Err(e.to_string()),
+    /// Reads one table.
+    ///
+    /// # Errors
+    /// What is wrong with the file as a whole: it cannot be read, its header lacks a column, or it has too many rows.
+    pub fn read(&mut self, config: &Config, name: &str, reader: impl BufRead) -> Result<(), String> {
+        let mut rows = Rows::new(reader, u8::try_from(config.delimiter).unwrap_or(b','));
+        let header = match rows.next().map_err(|e| e.to_string())? {
+            Some(Row { fields: Ok(header), .. }) => header,
+            Some(Row { fields: Err((_, why)), .. }) => return Err(format!("the header: {why}")),
+            None => StringRecord::new(),
+        };
+        let table = Table::new(config, &header)?;
+        while let Some(row) = rows.next().map_err(|e| e.to_string())? {
+            self.count += 1;
+            if self.count > config.rows_max {
+                return Err(format!("more than rows_max = {} rows; raise it or import fewer files", config.rows_max));
+            }
+            let (text, why) = match row.fields {
+                Ok(fields) => match self.row(&table, &fields, header.len()) {
+                    Ok(()) => continue,
+                    Err(why) => (fields.iter().collect::<Vec<_>>().join(",").into_bytes(), why),
+                },
+                Err(aside) => aside,
             };
-            *count += 1;
-            if *count > config.rows_max {
-                return Err(fault(&format!(
-                    "more than rows_max = {} rows; raise it or import fewer files",
-                    config.rows_max
-                )));
+            if self.malformed.len() == ASIDE_MAX {
+                self.left_out += 1;
+                continue;
             }
-            match aside {
-                Ok(made) => facts.extend(made),
-                Err(why) => {
-                    let text = row.iter().collect::<Vec<_>>().join(",");
-                    self.malformed.push((text.into(), format!("{} line {line}: {why}", path.display())));
-                }
-            }
+            let text = Bytes::copy_from_slice(&text[..text.len().min(SAMPLE_BYTES)]);
+            self.malformed.push((text, format!("{name} line {}: {why}", row.line)));
+        }
+        Ok(())
+    }
+
+    fn row(&mut self, table: &Table<'_>, fields: &StringRecord, want: usize) -> Result<(), String> {
+        if fields.len() != want {
+            return Err(format!("{} fields, the header has {want}", fields.len()));
+        }
+        let made = once(table.facts(fields)?, &mut self.calls)?;
+        self.facts.extend(made);
+        Ok(())
+    }
+
+    /// All facts, in the order of their times.
+    pub fn sorted(mut self) -> Given {
+        self.facts.sort_by_key(|f: &Fact| (f.occurred_at, f.seq));
+        Given {
+            total: self.facts.len() as u64,
+            facts: self.facts.into_iter(),
+            malformed: self.malformed,
+            left_out: self.left_out,
+            given: 0,
         }
     }
 }
@@ -114,7 +135,7 @@ fn once(made: Vec<Fact>, calls: &mut BTreeSet<u128>) -> Result<Vec<Fact>, String
 }
 
 #[async_trait]
-impl Session for Rows {
+impl Session for Given {
     async fn next(&mut self, max: usize) -> Result<Batch, Fault> {
         let facts: Vec<Fact> = self.facts.by_ref().take(max).collect();
         self.given += facts.len() as u64;
@@ -123,6 +144,7 @@ impl Session for Rows {
             done: self.facts.len() == 0,
             progress: Some((self.given, self.total)),
             malformed: std::mem::take(&mut self.malformed),
+            left_out: std::mem::take(&mut self.left_out),
             facts,
             seen_until,
             ..Batch::default()

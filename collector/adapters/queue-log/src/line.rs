@@ -3,10 +3,17 @@
 //! `epoch|callid|queue|agent|verb|data1|…`: seconds, the caller's Uniqueid, and numbers in whole seconds (ring times in
 //! milliseconds). Fields that an older version leaves out are read as nothing, never as an error.
 
+use std::cell::Cell;
+
 use model::Time;
 
 /// The longest line that is read; a longer one is malformed.
 pub const LINE_BYTES_MAX: usize = 4096;
+
+/// The longest name of a call, a queue or an agent.
+pub const NAME_BYTES_MAX: usize = 256;
+/// The largest number of seconds or milliseconds that is a time: a year of milliseconds.
+const NUMBER_MAX: u64 = 31_622_400_000;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq)]
@@ -169,6 +176,12 @@ pub enum Error {
     /// Longer than [`LINE_BYTES_MAX`].
     #[error("a line of {0} bytes, want at most {LINE_BYTES_MAX}")]
     Long(usize),
+    /// The name of a call, a queue or an agent is longer than [`NAME_BYTES_MAX`].
+    #[error("a name of {0} bytes, want at most {NAME_BYTES_MAX}")]
+    Name(usize),
+    /// A number that cannot be a time.
+    #[error("{0} is no time in seconds or milliseconds that can be")]
+    Number(u64),
 }
 
 impl QueueLogLine {
@@ -181,12 +194,15 @@ impl QueueLogLine {
         let [at, call, queue, agent, word, data @ ..] = fields.as_slice() else {
             return Err(Error::Fields(fields.len()));
         };
+        if let Some(long) = [call, queue, agent].into_iter().find(|name| name.len() > NAME_BYTES_MAX) {
+            return Err(Error::Name(long.len()));
+        }
         Ok(QueueLogLine {
             at: seconds(at).ok_or_else(|| Error::Time((*at).to_owned()))?,
             call: named(call),
             queue: named(queue),
             agent: named(agent),
-            verb: verb(word, data),
+            verb: verb(word, data)?,
         })
     }
 }
@@ -205,14 +221,21 @@ fn named(text: &str) -> Option<String> {
     (!text.is_empty() && text != "NONE").then(|| text.to_owned())
 }
 
-fn verb(word: &str, data: &[&str]) -> Verb {
+fn verb(word: &str, data: &[&str]) -> Result<Verb, Error> {
+    let absurd = Cell::new(None);
     let text = |i: usize| data.get(i).copied().unwrap_or_default().to_owned();
     let some = |i: usize| data.get(i).filter(|t| !t.is_empty()).map(|t| (*t).to_owned());
-    let number = |i: usize| data.get(i).and_then(|t| t.parse::<u64>().ok()).unwrap_or(0);
+    let number = |i: usize| {
+        let number = data.get(i).and_then(|t| t.parse::<u64>().ok()).unwrap_or(0);
+        if number > NUMBER_MAX {
+            absurd.set(Some(number));
+        }
+        number
+    };
     let small = |i: usize| u32::try_from(number(i)).unwrap_or(u32::MAX);
     let talk = |i: usize| Talk { hold_s: number(i), talk_s: number(i + 1) };
     let left = |i: usize| Left { position: small(i), original_position: small(i + 1), wait_s: number(i + 2) };
-    match word {
+    let verb = match word {
         "ENTERQUEUE" => Verb::EnterQueue { caller: some(1), position: data.get(2).and_then(|t| t.parse().ok()) },
         "CONNECT" => Verb::Connect { hold_s: number(0), channel: some(1), ring_s: number(2) },
         "COMPLETEAGENT" => Verb::CompleteAgent(talk(0)),
@@ -237,7 +260,8 @@ fn verb(word: &str, data: &[&str]) -> Verb {
         "QUEUESTART" => Verb::QueueStart,
         "CONFIGRELOAD" => Verb::ConfigReload,
         _ => Verb::Other { word: word.to_owned(), fields: data.iter().map(|t| (*t).to_owned()).collect() },
-    }
+    };
+    absurd.get().map_or(Ok(verb), |number| Err(Error::Number(number)))
 }
 
 #[cfg(test)]
@@ -303,6 +327,11 @@ mod tests {
         assert_eq!(QueueLogLine::parse("soon|a|b|c|D"), Err(Error::Time("soon".into())));
         assert_eq!(QueueLogLine::parse("1.x|a|b|c|D"), Err(Error::Time("1.x".into())));
         assert!(QueueLogLine::parse(&"|".repeat(5000)).is_err());
+        let huge = u64::MAX;
+        for data in [format!("CONNECT|{huge}|c|1"), format!("ABANDON|1|1|{huge}"), format!("RINGNOANSWER|{huge}")] {
+            assert_eq!(QueueLogLine::parse(&format!("1|a|b|c|{data}")), Err(Error::Number(huge)), "{data}");
+        }
+        assert_eq!(QueueLogLine::parse(&format!("1|{}|b|c|D", "a".repeat(257))), Err(Error::Name(257)));
         assert_eq!(QueueLogLine::parse("1700000000.25|a|b|c|D").unwrap().at, Time(1_700_000_000_250));
     }
 }

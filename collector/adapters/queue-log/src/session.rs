@@ -1,12 +1,13 @@
 //! The session: an import in time order, or a file followed as it grows.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::io::{BufReader, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use adapter::{Adapter, Batch, Context, Fault, Session, recording};
+use adapter::recording::{self, ASIDE_MAX, Line, Lines, SAMPLE_BYTES};
+use adapter::{Adapter, Batch, Context, Fault, Session};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,7 @@ impl Session for Reading {
 pub struct Import {
     lines: std::vec::IntoIter<(QueueLogLine, String)>,
     malformed: Vec<(Bytes, String)>,
+    left_out: u64,
     translator: Translator,
     given: u64,
     total: u64,
@@ -73,22 +75,21 @@ pub struct Import {
 
 impl Import {
     fn read(config: &Config) -> Result<Import, Fault> {
-        let (mut lines, mut malformed) = (Vec::new(), Vec::new());
+        let (mut known, mut malformed, mut left_out) = (Vec::new(), Vec::new(), 0);
         for path in &config.paths {
             let refused = |e: &dyn std::fmt::Display| recording::refused(path, e);
-            let mut reader = recording::open(path)?;
-            let mut bytes = Vec::new();
-            for number in 1_u64.. {
-                bytes.clear();
-                if reader.read_until(b'\n', &mut bytes).map_err(|e| refused(&e))? == 0 {
-                    break;
-                }
-                match parsed(&bytes) {
+            let mut lines = Lines::new(recording::open(path)?, LINE_BYTES_MAX);
+            while let Some(line) = lines.any().map_err(|e| refused(&e))? {
+                match parsed(&line) {
                     None => {}
-                    Some(Ok(line)) => lines.push((line, String::from_utf8_lossy(&bytes).trim_end().to_owned())),
-                    Some(Err(why)) => malformed.push(aside(&bytes, format!("{} line {number}: {why}", path.display()))),
+                    Some(Ok(good)) => known.push((good, String::from_utf8_lossy(&line.bytes).trim_end().to_owned())),
+                    Some(Err(_)) if malformed.len() == ASIDE_MAX => left_out += 1,
+                    Some(Err(why)) => {
+                        let why = format!("{} line {}: {why}", path.display(), line.number);
+                        malformed.push(aside(&line, why));
+                    }
                 }
-                if lines.len() > config.lines_max {
+                if known.len() > config.lines_max {
                     return Err(refused(&format!(
                         "more than lines_max = {} lines; raise it or import fewer files",
                         config.lines_max
@@ -96,14 +97,18 @@ impl Import {
                 }
             }
         }
-        lines.sort_by_key(|(line, _)| line.at);
-        let total = lines.len() as u64;
+        known.sort_by_key(|(line, _)| line.at);
+        let total = known.len() as u64;
         let translator = Translator::new(Memory::default(), config.agents.clone());
-        Ok(Import { lines: lines.into_iter(), malformed, translator, given: 0, total })
+        Ok(Import { lines: known.into_iter(), malformed, left_out, translator, given: 0, total })
     }
 
     fn next(&mut self, max: usize) -> Batch {
-        let mut batch = Batch { malformed: std::mem::take(&mut self.malformed), ..Batch::default() };
+        let mut batch = Batch {
+            malformed: std::mem::take(&mut self.malformed),
+            left_out: std::mem::take(&mut self.left_out),
+            ..Batch::default()
+        };
         while batch.facts.len() < max {
             let Some((line, text)) = self.lines.next() else {
                 batch.facts.extend(self.translator.finish());
@@ -113,6 +118,7 @@ impl Import {
             self.given += 1;
             batch.facts.extend(self.translator.facts(&text, &line));
         }
+        surplus(&mut self.translator, &mut batch);
         batch.progress = Some((self.given, self.total));
         batch
     }
@@ -128,10 +134,9 @@ struct Place {
 /// A file followed as it grows.
 pub struct Follow {
     path: PathBuf,
-    file: BufReader<File>,
+    /// Holds the beginning of a line whose end is not written yet, in bounded memory.
+    lines: Lines<BufReader<File>>,
     place: Place,
-    /// The beginning of a line whose end is not written yet.
-    partial: Vec<u8>,
     translator: Translator,
     poll: Duration,
     clock: Clock,
@@ -146,22 +151,22 @@ impl Follow {
         let known = |key: &str| context.known.state.get(key);
         let place: Place = known(PLACE).and_then(|b| serde_json::from_slice(b).ok()).unwrap_or_default();
         let memory: Memory = known(MEMORY).and_then(|b| serde_json::from_slice(b).ok()).unwrap_or_default();
-        let mut follow = Follow {
-            file: BufReader::new(File::open(&path).map_err(|e| Fault::Transient(format!("{}: {e}", path.display())))?),
+        let mut file = File::open(&path).map_err(|e| Fault::Transient(format!("{}: {e}", path.display())))?;
+        let now = file.metadata()?;
+        let place = if place.inode == now.ino() && place.offset <= now.len() {
+            file.seek(SeekFrom::Start(place.offset))?;
+            place
+        } else {
+            Place { inode: now.ino(), offset: 0 }
+        };
+        Ok(Follow {
+            lines: Lines::new(BufReader::new(file), LINE_BYTES_MAX),
             translator: Translator::new(memory, config.agents.clone()),
             place,
-            partial: Vec::new(),
             poll: config.poll.duration(),
             clock: context.clock.clone(),
             path,
-        };
-        let now = follow.file.get_ref().metadata()?;
-        if follow.place.inode == now.ino() && follow.place.offset <= now.len() {
-            follow.file.seek(SeekFrom::Start(follow.place.offset))?;
-        } else {
-            follow.place = Place { inode: now.ino(), offset: 0 };
-        }
-        Ok(follow)
+        })
     }
 
     async fn next(&mut self, max: usize) -> Result<Batch, Fault> {
@@ -178,22 +183,23 @@ impl Follow {
         let mut batch = Batch::default();
         let mut lines = 0;
         while lines < max {
-            let read = self.file.read_until(b'\n', &mut self.partial)?;
-            if read == 0 && !self.rotated()? {
+            let Some(line) = self.lines.ended()? else {
+                if self.rotated()? {
+                    continue;
+                }
                 break;
-            }
-            if !self.partial.ends_with(b"\n") {
-                continue;
-            }
+            };
             lines += 1;
-            let bytes = std::mem::take(&mut self.partial);
-            self.place.offset += bytes.len() as u64;
-            match parsed(&bytes) {
+            self.place.offset += line.span;
+            match parsed(&line) {
                 None => {}
-                Some(Ok(line)) => batch.facts.extend(self.translator.facts(&String::from_utf8_lossy(&bytes), &line)),
-                Some(Err(why)) => batch.malformed.push(aside(&bytes, why)),
+                Some(Ok(good)) => {
+                    batch.facts.extend(self.translator.facts(&String::from_utf8_lossy(&line.bytes), &good));
+                }
+                Some(Err(why)) => batch.malformed.push(aside(&line, why)),
             }
         }
+        surplus(&mut self.translator, &mut batch);
         if lines > 0 {
             let place = serde_json::to_vec(&self.place).map_err(|e| Fault::Bug(e.to_string()))?;
             let memory = serde_json::to_vec(&self.translator.memory).map_err(|e| Fault::Bug(e.to_string()))?;
@@ -209,22 +215,33 @@ impl Follow {
         if now.ino() == self.place.inode && !shorter {
             return Ok(false);
         }
-        self.file = BufReader::new(File::open(&self.path)?);
-        self.place = Place { inode: self.file.get_ref().metadata()?.ino(), offset: 0 };
-        self.partial.clear();
+        let file = File::open(&self.path)?;
+        self.place = Place { inode: file.metadata()?.ino(), offset: 0 };
+        self.lines = Lines::new(BufReader::new(file), LINE_BYTES_MAX);
         Ok(true)
     }
 }
 
 /// A line, or why it makes no sense; an empty one is nothing.
-fn parsed(bytes: &[u8]) -> Option<Result<QueueLogLine, String>> {
-    if bytes.trim_ascii().is_empty() {
+fn parsed(line: &Line) -> Option<Result<QueueLogLine, String>> {
+    if let Some(len) = line.too_long {
+        return Some(Err(format!("a line of {len} bytes, want at most {LINE_BYTES_MAX}")));
+    }
+    if line.bytes.trim_ascii().is_empty() {
         return None;
     }
-    let text = String::from_utf8_lossy(bytes);
+    let text = String::from_utf8_lossy(&line.bytes);
     Some(QueueLogLine::parse(&text).map_err(|e| e.to_string()))
 }
 
-fn aside(bytes: &[u8], why: String) -> (Bytes, String) {
-    (Bytes::copy_from_slice(&bytes[..bytes.len().min(LINE_BYTES_MAX)]), why)
+fn aside(line: &Line, why: String) -> (Bytes, String) {
+    (Bytes::copy_from_slice(&line.bytes[..line.bytes.len().min(SAMPLE_BYTES)]), why)
+}
+
+/// What the translator could not remember: named once a batch, with the first line, and counted.
+fn surplus(translator: &mut Translator, batch: &mut Batch) {
+    if let Some((line, count)) = translator.take_surplus() {
+        batch.malformed.push((line.into(), "more calls or agents at once than are followed".to_owned()));
+        batch.left_out += count - 1;
+    }
 }

@@ -17,6 +17,14 @@ use crate::line::{Left, QueueLogLine, Talk, Verb};
 /// elsewhere.
 const SETTLE_MS: i64 = 10_000;
 
+/// At most so many calls are remembered at once; beyond, the longest unheard of are forgotten: the file never said that they
+/// left.
+pub const CALLS_MAX: usize = 10_000;
+/// At most so many agents are remembered at once, and so many memberships of all of them; more are not followed.
+pub const AGENTS_MAX: usize = 10_000;
+/// See [`AGENTS_MAX`].
+pub const MEMBERSHIPS_MAX: usize = 20_000;
+
 /// Everything that must be remembered between lines; small, and stored with the events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
@@ -46,6 +54,10 @@ pub struct Translator {
     /// What is remembered.
     pub memory: Memory,
     agents: BTreeMap<String, String>,
+    /// Calls of the memory that are gone, by when: so that a line need not look at all calls.
+    gone: BTreeSet<(i64, String)>,
+    memberships: usize,
+    surplus: Option<(String, u64)>,
 }
 
 /// The facts of one line, made under its name.
@@ -69,7 +81,18 @@ impl Line<'_> {
 impl Translator {
     /// With what earlier lines left, and the file's words for agents.
     pub fn new(memory: Memory, agents: BTreeMap<String, String>) -> Translator {
-        Translator { memory, agents }
+        let gone = memory.calls.iter().filter_map(|(id, call)| Some((call.gone?.0, id.clone()))).collect();
+        let memberships = memory.agents.values().map(|member| member.queues.len()).sum();
+        Translator { memory, agents, gone, memberships, surplus: None }
+    }
+
+    /// The first line that told more than is remembered, and how many did, since it was taken last.
+    pub fn take_surplus(&mut self) -> Option<(String, u64)> {
+        self.surplus.take()
+    }
+
+    fn too_many(&mut self, line: &str) {
+        self.surplus.get_or_insert_with(|| (line.to_owned(), 0)).1 += 1;
     }
 
     /// The facts of one line; `text` is the line as it stands in the file.
@@ -100,7 +123,7 @@ impl Translator {
         let (last, number) = self.memory.last;
         let number = if last == at.ms() { number + 10 } else { 10 };
         self.memory.last = (at.ms(), number);
-        at.ms().max(0) as u64 * 1_000_000 + number
+        seq(at.ms(), number)
     }
 
     fn agent(&self, name: &str) -> AgentId {
@@ -109,16 +132,44 @@ impl Translator {
 
     /// Calls that left and did not come back have ended, when they left.
     fn settle(&mut self, now: Time, facts: &mut Vec<Fact>) {
-        let over = |call: &OpenCall| call.gone.filter(|(at, _)| now.ms().saturating_sub(*at) > SETTLE_MS);
-        let ended: Vec<_> = self.memory.calls.iter().filter_map(|(id, call)| Some((id.clone(), over(call)?))).collect();
-        for (id, (at, by)) in ended {
-            self.memory.calls.remove(&id);
+        while let Some((at, _)) = self.gone.first().filter(|(at, _)| now.ms().saturating_sub(*at) > SETTLE_MS) {
+            let at = *at;
+            let Some((_, id)) = self.gone.pop_first() else { break };
+            let by = self.memory.calls.remove(&id).and_then(|call| call.gone).map_or(Party::Unknown, |(_, by)| by);
             let subject = Subject::Call(CallId::new(&id));
             let reference = format!("queue_log|ended|{id}|{at}");
-            // After every line of its second.
-            let seq = at.max(0) as u64 * 1_000_000 + 999_999;
             let ended = Fact::new(Time(at), subject, Ended { by, ..Ended::default() });
-            facts.push(ended.reference(reference).seq(seq));
+            // After every line of its second.
+            facts.push(ended.reference(reference).seq(seq(at, 999_999)));
+        }
+    }
+
+    /// A call, to be changed; it is here and not gone.
+    fn open(&mut self, call: &str, line: &str) -> &mut OpenCall {
+        if !self.memory.calls.contains_key(call) && self.memory.calls.len() >= CALLS_MAX {
+            self.too_many(line);
+            self.forget_oldest();
+        }
+        let open = self.memory.calls.entry(call.to_owned()).or_default();
+        if let Some((at, _)) = open.gone.take() {
+            self.gone.remove(&(at, call.to_owned()));
+        }
+        open
+    }
+
+    /// Forgets a tenth of the calls, so that it need not be done again for as many.
+    fn forget_oldest(&mut self) {
+        let heard = |call: &OpenCall| {
+            let waits = call.waiting.as_ref().map_or(i64::MIN, |(_, at, _)| *at);
+            call.gone.map_or(waits, |(at, _)| at.max(waits))
+        };
+        let mut all: Vec<_> = self.memory.calls.iter().map(|(id, call)| (heard(call), id.clone())).collect();
+        all.sort_unstable();
+        for (_, id) in all.into_iter().take(CALLS_MAX / 10) {
+            let call = self.memory.calls.remove(&id);
+            if let Some((at, _)) = call.and_then(|call| call.gone) {
+                self.gone.remove(&(at, id));
+            }
         }
     }
 
@@ -132,9 +183,7 @@ impl Translator {
                     let ani = caller.as_deref().filter(|c| *c != "unknown").map(Number::plain);
                     out.add(subject(), Offered { direction: Direction::Inbound, ani, ..Offered::default() });
                 }
-                let open = self.memory.calls.entry(call.to_owned()).or_default();
-                open.waiting = Some((queue.to_owned(), out.at.ms(), out.seq));
-                open.gone = None;
+                self.open(call, out.text).waiting = Some((queue.to_owned(), out.at.ms(), out.seq));
                 out.add(subject(), Queued { queue: queue_id(), priority: None, position: *position, offered_at: None });
             }
             Verb::Connect { hold_s, .. } => {
@@ -179,9 +228,7 @@ impl Translator {
     }
 
     fn leave(&mut self, out: &mut Line<'_>, call: &str, queue: &str, cause: QueueExit, waited_ms: u64) {
-        let open = self.memory.calls.entry(call.to_owned()).or_default();
-        open.waiting = None;
-        open.gone = None;
+        self.open(call, out.text).waiting = None;
         let event = Dequeued { queue: QueueId::new(queue), cause, waited_ms: Some(waited_ms) };
         out.add(Subject::Call(CallId::new(call)), event);
     }
@@ -192,7 +239,9 @@ impl Translator {
     }
 
     fn gone(&mut self, out: &Line<'_>, call: &str, by: Party) {
-        self.memory.calls.entry(call.to_owned()).or_default().gone = Some((out.at.ms(), by));
+        let at = out.at.ms();
+        self.open(call, out.text).gone = Some((at, by));
+        self.gone.insert((at, call.to_owned()));
     }
 
     fn complete(&mut self, out: &mut Line<'_>, call: &str, queue: &str, agent: Option<AgentId>, by: Party, talk: Talk) {
@@ -217,7 +266,7 @@ impl Translator {
         // The PBX writes a transfer and the entry that it leads to from two threads: the entry may stand first.
         let entered = self.memory.calls.get(call).and_then(|open| open.waiting.as_ref()).map(|(_, _, seq)| *seq);
         let order = out.seq;
-        out.seq = entered.map_or(order, |entered| entered - 5);
+        out.seq = entered.map_or(order, |entered| entered.saturating_sub(5));
         out.add(
             subject.clone(),
             Released { agent: agent.clone(), by: Party::Agent, talked_ms: Some(talk.talk_s * 1000) },
@@ -258,11 +307,19 @@ impl Translator {
             return;
         }
         let Some(agent) = agent else { return };
-        let member = self.memory.agents.entry(agent.to_string()).or_default();
+        if !self.may_know(&agent, verb) {
+            return self.too_many(out.text);
+        }
+        let mut unknown = Member::default();
+        let member = match verb {
+            Verb::AddMember { .. } | Verb::PauseAll { .. } => self.memory.agents.entry(agent.to_string()).or_default(),
+            // Nothing that has to be remembered.
+            _ => self.memory.agents.get_mut(agent.as_str()).unwrap_or(&mut unknown),
+        };
         match (verb, queue) {
             (Verb::AddMember { paused }, Some(queue)) => {
                 let first = member.queues.is_empty();
-                member.queues.insert(queue.to_owned());
+                self.memberships += usize::from(member.queues.insert(queue.to_owned()));
                 member.is_paused = *paused;
                 let added = MemberAdded { agent: agent.clone(), device: None, penalty: 0, paused: *paused };
                 out.add(Subject::Queue(queue.into()), added);
@@ -274,6 +331,7 @@ impl Translator {
             }
             (Verb::RemoveMember, Some(queue)) => {
                 let was = member.queues.remove(queue);
+                self.memberships -= usize::from(was);
                 let last = was && member.queues.is_empty();
                 out.add(Subject::Queue(queue.into()), MemberRemoved { agent: agent.clone() });
                 if last {
@@ -296,14 +354,29 @@ impl Translator {
             (Verb::UnpauseAll, _) => {
                 member.is_paused = false;
                 member.paused = None;
+                if member.queues.is_empty() {
+                    self.memory.agents.remove(agent.as_str());
+                }
                 self.state(out, Some(agent), State::Ready, None);
             }
             _ => {}
         }
     }
 
+    /// Whether there is room for what a line says of an agent.
+    fn may_know(&self, agent: &AgentId, verb: &Verb) -> bool {
+        let known = self.memory.agents.contains_key(agent.as_str()) || self.memory.agents.len() < AGENTS_MAX;
+        match verb {
+            Verb::AddMember { .. } => known && self.memberships < MEMBERSHIPS_MAX,
+            Verb::PauseAll { .. } => known,
+            _ => true,
+        }
+    }
+
     /// The PBX started: who waited, is gone, and nobody is logged in but who is added again.
     fn restarted(&mut self, out: &mut Line<'_>) {
+        self.gone.clear();
+        self.memberships = 0;
         for (id, call) in std::mem::take(&mut self.memory.calls) {
             let subject = Subject::Call(CallId::new(&id));
             if let Some((queue, since, _)) = call.waiting {
@@ -319,6 +392,11 @@ impl Translator {
             out.add(Subject::Agent(id.into()), gone).quality = Some(Quality::Inferred);
         }
     }
+}
+
+/// The order of a line within its call: its time, then its place among the lines of that time.
+fn seq(at_ms: i64, number: u64) -> u64 {
+    u64::try_from(at_ms).unwrap_or(0).saturating_mul(1_000_000).saturating_add(number)
 }
 
 fn about_member(verb: &Verb) -> bool {
@@ -427,5 +505,43 @@ mod tests {
     fn a_restart_of_the_pbx_loses_who_waited() {
         let got = play(&["1000|c1|sales|NONE|ENTERQUEUE||0301|1", "1500|NONE|NONE|NONE|QUEUESTART|"]);
         assert_eq!(got[2..], ["500 call/c1 call.dequeued.v1", "500 call/c1 call.ended.v1"]);
+    }
+
+    fn fed(lines: impl Iterator<Item = String>) -> (Translator, usize, u64) {
+        let mut translator = Translator::new(Memory::default(), BTreeMap::new());
+        let (mut facts, mut surplus) = (0, 0);
+        for text in lines {
+            facts += translator.facts(&text, &QueueLogLine::parse(&text).unwrap()).len();
+            surplus += translator.take_surplus().map_or(0, |(_, count)| count);
+        }
+        (translator, facts, surplus)
+    }
+
+    #[test]
+    fn a_hundred_thousand_calls_that_never_leave_are_all_told_and_a_bounded_number_is_remembered() {
+        let lines = (0..100_000).map(|n| format!("{}|c{n}|sales|NONE|ENTERQUEUE||0301|1", 1000 + n / 10));
+        let (translator, facts, surplus) = fed(lines);
+        assert_eq!(facts, 200_000, "each is offered and queued");
+        assert!(translator.memory.calls.len() <= CALLS_MAX && surplus >= 80, "{surplus}");
+        assert!(translator.memory.calls.contains_key("c99999") && !translator.memory.calls.contains_key("c0"));
+    }
+
+    #[test]
+    fn a_hundred_thousand_agents_and_queues_are_followed_up_to_the_bound_and_the_rest_is_counted() {
+        let agents = |n: usize| format!("1000|MANAGER|sales|PJSIP/{n}|ADDMEMBER|");
+        let (translator, _, surplus) = fed((0..100_000).map(agents));
+        assert_eq!((translator.memory.agents.len(), surplus), (AGENTS_MAX, 90_000));
+        let queues = |n: usize| format!("1000|MANAGER|q{n}|PJSIP/101|ADDMEMBER|");
+        let (translator, _, surplus) = fed((0..100_000).map(queues));
+        assert_eq!((translator.memberships, surplus), (MEMBERSHIPS_MAX, 80_000));
+        let words = |n: usize| format!("1000|x|sales|a{n}|PENALTY|1");
+        let (translator, _, surplus) = fed((0..100_000).map(words));
+        assert_eq!((translator.memory.agents.len(), surplus), (0, 0), "who is nowhere takes nobody's place");
+    }
+
+    #[test]
+    fn a_line_of_the_end_of_time_has_an_order_too() {
+        let got = play(&["253402300799|c1|sales|NONE|ENTERQUEUE||0301|1", "253402300799|c1|sales|NONE|ABANDON|1|1|9"]);
+        assert_eq!(got.len(), 4);
     }
 }

@@ -6,10 +6,11 @@
 //! - **Invariant:** replaying twice records once, because ids are kept.
 //! - **Invariant:** a line that is no envelope is set aside with its number and reason; the rest goes on.
 
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 use std::path::PathBuf;
 
-use adapter::{Adapter, Batch, Context, Fault, Session, Verbatim, recording};
+use adapter::recording::{self, Line, Lines, SAMPLE_BYTES};
+use adapter::{Adapter, Batch, Context, Fault, Session, Verbatim};
 use async_trait::async_trait;
 use bytes::Bytes;
 use model::Envelope;
@@ -62,15 +63,14 @@ impl Adapter for Replay {
             total += metadata.len();
         }
         let paths = plan.paths.clone().into_iter();
-        Ok(Recording { paths, open: None, line: 0, read: 0, total })
+        Ok(Recording { paths, open: None, read: 0, total })
     }
 }
 
 /// An open recording.
 pub struct Recording {
     paths: std::vec::IntoIter<PathBuf>,
-    open: Option<(PathBuf, Box<dyn BufRead + Send>)>,
-    line: u64,
+    open: Option<(PathBuf, Lines<Box<dyn BufRead + Send>>)>,
     read: u64,
     total: u64,
 }
@@ -84,14 +84,11 @@ impl Session for Recording {
                 batch.done = true;
                 break;
             };
-            let seen = match line {
-                Ok(bytes) if bytes.trim_ascii().is_empty() => continue,
-                Ok(bytes) => envelope(bytes),
-                Err(reason) => Err((Bytes::new(), reason.to_owned())),
-            };
-            match seen {
-                Ok(envelope) => batch.verbatim.push(envelope),
-                Err((bytes, reason)) => batch.malformed.push((bytes, format!("line {}: {reason}", self.line))),
+            let number = line.number;
+            match envelope(line) {
+                None => {}
+                Some(Ok(envelope)) => batch.verbatim.push(envelope),
+                Some(Err((bytes, reason))) => batch.malformed.push((bytes, format!("line {number}: {reason}"))),
             }
         }
         batch.progress = Some((self.read.min(self.total), self.total));
@@ -99,59 +96,42 @@ impl Session for Recording {
     }
 }
 
-fn envelope(bytes: Vec<u8>) -> Result<Verbatim, (Bytes, String)> {
-    let (source, time) = match Envelope::parse(&bytes) {
+/// The envelope of a line, or its beginning and why it is none; an empty line is nothing.
+pub fn envelope(line: Line) -> Option<Result<Verbatim, (Bytes, String)>> {
+    if let Some(len) = line.too_long {
+        return Some(Err((line.bytes.into(), format!("is longer than {LINE_BYTES_MAX} bytes: {len}"))));
+    }
+    if line.bytes.trim_ascii().is_empty() {
+        return None;
+    }
+    let (source, time) = match Envelope::parse(&line.bytes) {
         Ok(Parsed::Known(known)) => (known.source, known.time),
         Ok(Parsed::Unknown(head)) => (head.source, head.time),
-        Err(error) => return Err((bytes.into(), error.to_string())),
+        Err(error) => {
+            let sample = Bytes::copy_from_slice(&line.bytes[..line.bytes.len().min(SAMPLE_BYTES)]);
+            return Some(Err((sample, error.to_string())));
+        }
     };
-    Ok(Verbatim { source, time, bytes: bytes.into() })
+    Some(Ok(Verbatim { source, time, bytes: line.bytes.into() }))
 }
 
 impl Recording {
-    /// The next line of the next file; the inner error is a line too long to keep.
-    fn line(&mut self) -> Result<Option<Result<Vec<u8>, &'static str>>, Fault> {
+    /// The next line of the next file.
+    fn line(&mut self) -> Result<Option<Line>, Fault> {
         loop {
             if self.open.is_none() {
                 let Some(path) = self.paths.next() else { return Ok(None) };
                 let reader = recording::open(&path)?;
-                self.line = 0;
-                self.open = Some((path, reader));
+                self.open = Some((path, Lines::new(reader, LINE_BYTES_MAX)));
             }
-            let Some((path, reader)) = self.open.as_mut() else { continue };
-            let mut bytes = Vec::with_capacity(512);
-            let mut limited = reader.take(LINE_BYTES_MAX as u64 + 1);
-            let read = limited.read_until(b'\n', &mut bytes);
-            let read = read.map_err(|e| Fault::Refused(format!("{} line {}: {e}", path.display(), self.line + 1)))?;
-            if read == 0 {
-                self.open = None;
-                continue;
+            let Some((path, lines)) = self.open.as_mut() else { continue };
+            match lines.any().map_err(|e| recording::refused(path, &e))? {
+                Some(line) => {
+                    self.read += line.span;
+                    return Ok(Some(line));
+                }
+                None => self.open = None,
             }
-            self.read += read as u64;
-            self.line += 1;
-            if bytes.len() > LINE_BYTES_MAX {
-                skip_line(reader).map_err(|e| Fault::Refused(format!("{}: {e}", path.display())))?;
-                return Ok(Some(Err("is longer than 1 MiB")));
-            }
-            while bytes.last().is_some_and(|b| matches!(b, b'\n' | b'\r')) {
-                bytes.pop();
-            }
-            return Ok(Some(Ok(bytes)));
-        }
-    }
-}
-
-fn skip_line(reader: &mut dyn BufRead) -> std::io::Result<()> {
-    loop {
-        let buffer = reader.fill_buf()?;
-        if buffer.is_empty() {
-            return Ok(());
-        }
-        let end = buffer.iter().position(|b| *b == b'\n');
-        let used = end.map_or(buffer.len(), |i| i + 1);
-        reader.consume(used);
-        if end.is_some() {
-            return Ok(());
         }
     }
 }
@@ -196,5 +176,26 @@ mod tests {
         assert_eq!(batch.verbatim.len(), 2);
         assert!(batch.malformed[0].1.starts_with("line 2:"), "{}", batch.malformed[0].1);
         assert!(batch.malformed[1].1.contains("line 3: is longer"), "{}", batch.malformed[1].1);
+        assert!(batch.malformed[1].0.len() <= SAMPLE_BYTES, "its beginning is enough to know it by");
+    }
+
+    #[tokio::test]
+    async fn a_line_of_exactly_the_longest_length_is_read_and_takes_no_other_with_it() {
+        for (more, good, bad) in [(0, 2, 0), (1, 1, 1)] {
+            let space = " ".repeat(LINE_BYTES_MAX - GOOD.len() + more);
+            let batch = play(format!("{GOOD}{space}\n{GOOD}\n").as_bytes()).await;
+            assert_eq!((batch.verbatim.len(), batch.malformed.len()), (good, bad), "{more}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nesting_without_end_is_set_aside_or_passed_on_and_never_overflows_the_stack() {
+        let deep = |ty: &str| {
+            let data = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+            GOOD.replace("\"data\":{}", &format!("\"data\":{data}")).replace("call.ended.v1", ty)
+        };
+        let batch = play(format!("{}\n{}\n{GOOD}", deep("call.ended.v1"), deep("call.teleported.v7")).as_bytes()).await;
+        assert_eq!(batch.verbatim.last().unwrap().bytes, GOOD.as_bytes());
+        assert_eq!(batch.malformed.len() + batch.verbatim.len(), 3);
     }
 }
