@@ -2,7 +2,7 @@
 //!
 //! **Is**: the life of a component ([`Component`]: plan → build → run → drain), typed configuration ([`config`]), the time
 //! ([`Clock`]), randomness ([`Seeds`]), owned tasks ([`Tasks`]), health ([`Health`]) with its HTTP door ([`ops`]), logs and
-//! metrics ([`telemetry`], [`metric`]), retries ([`retry`]), and what every HTTP face shares ([`http`]: listening, tokens,
+//! metrics ([`telemetry`], [`metric`]), retries ([`retry`]), the marks that stand beside databases ([`mark`]), and what every HTTP face shares ([`http`]: listening, tokens,
 //! problems).
 //!
 //! **Is not**: anything about calls, events or journals. It imports none of our crates.
@@ -27,6 +27,7 @@ pub mod error;
 pub mod health;
 mod host;
 pub mod http;
+pub mod mark;
 pub mod metric;
 pub mod ops;
 pub mod process;

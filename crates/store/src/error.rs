@@ -68,6 +68,14 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// Another process has the store open.
+    #[error("{} is in use: another process has it open{}", path.display(), if *alone { " alone, for a rebuild or an import" } else { "" })]
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// Whether that process wants to be alone, or the caller did.
+        alone: bool,
+    },
     /// Something in the store cannot be read back.
     #[error("{what} in the store cannot be read: {reason}")]
     Corrupt {
@@ -75,6 +83,14 @@ pub enum Error {
         what: String,
         /// What does not fit.
         reason: String,
+    },
+    /// The store has lost transactions that its file was said to hold: its log was cut or damaged, or an older copy stands in its place.
+    #[error("the store ends with transaction {last}, and {written} was in its file: run `tidegate rebuild`")]
+    Behind {
+        /// The last transaction that was known to be in the file.
+        written: u64,
+        /// The last one that is there.
+        last: u64,
     },
     /// More was asked for, or given, than one call may hold.
     #[error("{what}: {size} is over the limit of {limit}")]
@@ -117,7 +133,9 @@ impl Error {
             | Self::Schema { .. }
             | Self::SqliteTooOld { .. }
             | Self::NotAStore { .. }
-            | Self::Corrupt { .. } => Class::Refused,
+            | Self::InUse { .. }
+            | Self::Corrupt { .. }
+            | Self::Behind { .. } => Class::Refused,
             Self::TooLarge { .. } => Class::Malformed,
             Self::Closed => Class::Bug,
         }
@@ -127,16 +145,21 @@ impl Error {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match &error {
-            // SQLite's primary codes, in the low byte of the extended ones: 5 BUSY, 6 LOCKED, 13 FULL.
+            // SQLite's primary codes, in the low byte of the extended ones: 5 BUSY, 6 LOCKED, 11 CORRUPT, 13 FULL, 26 NOTADB.
             sqlx::Error::Database(db) => {
                 match db.code().and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff) {
                     Some(5 | 6) => Self::Busy,
                     Some(13) => Self::Full,
+                    Some(11 | 26) => Self::Corrupt { what: "a page".to_owned(), reason: error.to_string() },
                     _ => Self::Storage(error.to_string()),
                 }
             }
             sqlx::Error::PoolClosed => Self::Closed,
             sqlx::Error::PoolTimedOut => Self::Busy,
+            // Something else stands where we wrote: another kind of value, a text that is none, nothing at all.
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound => {
+                Self::Corrupt { what: "a row".to_owned(), reason: error.to_string() }
+            }
             _ => Self::Storage(error.to_string()),
         }
     }

@@ -6,6 +6,7 @@
 //!
 //! - Invariant: whoever is answered by `append` has been synced (`synchronous = FULL`), on streams that are durable.
 //! - Invariant: offsets are taken inside the transaction that appends (`BEGIN IMMEDIATE`), so processes cannot collide.
+//! - Invariant: a journal that ends before what it acknowledged is refused ([`service::mark`]).
 //! - Invariant: no SQLite call runs on a worker of the async runtime.
 //!
 //! The file must be on a local disk: the write-ahead log needs shared memory and locks that network file systems do not give. It
@@ -22,7 +23,6 @@ mod board;
 mod books;
 mod file;
 mod ledger;
-mod mark;
 mod reader;
 mod seal;
 mod watcher;
@@ -42,7 +42,7 @@ use crate::contract::{
 };
 use crate::group::{Standing, Step};
 use crate::{Error, Result, Stream, Topology, metering};
-use service::Clock;
+use service::{Clock, mark};
 
 use board::Board;
 use books::{Head, Slots};
@@ -115,10 +115,14 @@ impl Embedded {
     pub async fn open(options: Options) -> Result<Arc<Self>> {
         let (path, topology, busy) = (options.path.clone(), options.topology.clone(), options.busy);
         let opened = tokio::task::spawn_blocking(move || {
-            let seen = mark::Seen::beside(&path)?;
+            let failed = |error: std::io::Error| Error::Storage(format!("the mark of {}: {error}", path.display()));
+            let seen = mark::Seen::beside(&path).map_err(failed)?;
             let (conn, slots, identity) = file::prepare(&path, &topology, busy)?;
-            seen.check(&identity, books::commits(&conn)?)?;
-            let mark = mark::Mark::open(&path, &identity)?;
+            let last = books::commits(&conn)?;
+            if let Some(acknowledged) = seen.ahead_of(&identity, last) {
+                return Err(Error::Behind { acknowledged, last });
+            }
+            let mark = mark::Mark::open(&path, &identity).map_err(failed)?;
             Ok((conn, slots, identity, watcher::Watcher::connect(&path)?, mark))
         });
         let (conn, slots, identity, watcher, mark) = opened.await.map_err(|e| Error::Storage(e.to_string()))??;

@@ -14,11 +14,11 @@ use super::board::Board;
 use super::books::Slots;
 use super::file::{fault, is_disk_failure};
 use super::ledger::{Ledger, Moved};
-use super::mark::Mark;
 use crate::contract::{Commit, Position, Retention};
 use crate::group::{Standing, Step};
 use crate::{Error, Result, Topology, metering};
 use service::Clock;
+use service::mark::Mark;
 
 /// A transaction is closed when it holds so many records: more would make everybody in it wait, and gain little.
 const BATCH_RECORDS: usize = 1_000;

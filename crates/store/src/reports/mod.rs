@@ -15,7 +15,7 @@ use model::{CallId, SourceId, TenantId, Time};
 use stats::call::Record as CallRecord;
 use stats::{Dim, Row, RowKey};
 
-pub use query::{CallFilter, Cursor, PAGE_MAX, Page, ROWS_MAX, Retention, RowFilter, Swept};
+pub use query::{CallFilter, Cursor, PAGE_MAX, Page, ROWS_MAX, Retention, RowFilter, Swept, Verified};
 pub use state::{Kind, State};
 
 pub use crate::codec::StoredCall;
@@ -155,6 +155,9 @@ pub struct Resumed {
 ///
 /// **Several processes** may write and read. Readers never wait for writers.
 ///
+/// **Damage.** What cannot be read back as it was written is [`Corrupt`](crate::Error::Corrupt); nothing wrong is answered. It can always be
+/// folded again from the journal.
+///
 /// **Bounds.** Answers are bounded ([`ROWS_MAX`], [`PAGE_MAX`]); more is refused as
 /// [`TooLarge`](crate::Error::TooLarge), never cut silently.
 ///
@@ -233,6 +236,14 @@ pub trait Reports: Send + Sync + 'static {
     /// Removes every call, block, state and position, and raises every fence, so that whoever was folding is refused.
     /// Remarks stay.
     async fn wipe(&self) -> Result<()>;
+
+    /// Reads everything, and names what is damaged. A store that keeps nothing on a disk has nothing to name.
+    ///
+    /// # Errors
+    /// `Closed`: damage is in the answer.
+    async fn verify(&self) -> Result<Verified> {
+        Ok(Verified::default())
+    }
 
     /// Lets go of the storage. Everything afterwards is `Closed`; a second close does nothing.
     async fn close(&self) -> Result<()>;

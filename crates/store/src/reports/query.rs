@@ -115,3 +115,16 @@ pub struct Swept {
     /// Blocks of rows.
     pub blocks: u64,
 }
+
+/// What [`verify`](crate::Reports::verify) found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Calls read.
+    pub calls: u64,
+    /// Blocks of rows read.
+    pub blocks: u64,
+    /// States read.
+    pub states: u64,
+    /// What is wrong, the first hundred; empty in a sound store.
+    pub faults: Vec<String>,
+}

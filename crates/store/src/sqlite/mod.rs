@@ -1,27 +1,37 @@
 //! Reports in SQLite: one file, one writer at a time, any number of readers.
 //!
+//! - Invariant: every row is sealed with a checksum that is checked when it is read (`seal.rs`); the trees that lead to the rows are
+//!   checked when the file is opened. Damage is [`Corrupt`](crate::Error::Corrupt), and `tidegate rebuild` mends it.
+//! - Invariant: a file that ends before its mark ([`service::mark`]) is refused.
+//!
 //! The statements are SQL that PostgreSQL runs as well (`ON CONFLICT … excluded`, numbered parameters); only
 //! the schema and the opening of the file are SQLite's own.
 
+mod check;
+mod parts;
 mod read;
 mod schema;
+mod seal;
 mod sweep;
 mod write;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{CallId, Time};
+use service::mark::{Mark, Seen};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use stats::call::Record as CallRecord;
 use stats::{Row, RowKey};
 
+use crate::lock::Lock;
 use crate::reports::{
     Block, BlockKey, CallFilter, Change, Cursor, Kind, Page, Progress, Reports, Resumed, Retention, RowFilter, State,
-    Swept, Taken,
+    Swept, Taken, Verified,
 };
 use crate::{Error, Part, Result};
 
@@ -36,17 +46,30 @@ const WAL_PAGES: &str = "4000";
 /// Reports in a SQLite file. A cheap handle.
 #[derive(Clone, Debug)]
 pub struct Sqlite {
-    writer: SqlitePool,
+    writer: write::Writer,
     readers: SqlitePool,
+    _lock: Arc<Lock>,
 }
 
 impl Sqlite {
     /// Opens the file, or makes it, and brings its schema up to date.
     ///
     /// # Errors
-    /// `NotAStore`, `Schema`, `SqliteTooOld`, `Busy`, `Storage`.
+    /// `NotAStore`, `Schema`, `SqliteTooOld`, `Corrupt`, `Behind`, `InUse` (somebody has it alone), `Busy`, `Storage`.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        Self::open_locked(path.as_ref(), false).await
+    }
+
+    /// The same, and nobody else has it open from now on until the handle is dropped.
+    ///
+    /// # Errors
+    /// `InUse`; as [`Sqlite::open`].
+    pub async fn open_alone(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_locked(path.as_ref(), true).await
+    }
+
+    async fn open_locked(path: &Path, alone: bool) -> Result<Self> {
+        let lock = Arc::new(Lock::take(path, alone)?);
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -61,26 +84,38 @@ impl Sqlite {
             // As in PostgreSQL: queue "Sales" is not queue "sales".
             .pragma("case_sensitive_like", "1");
         let refused = |error: sqlx::Error| match Error::from(error) {
-            Error::Storage(reason) => Error::NotAStore { path: path.to_owned(), reason },
+            Error::Storage(reason) | Error::Corrupt { reason, .. } => {
+                Error::NotAStore { path: path.to_owned(), reason }
+            }
             other => other,
         };
         // One connection: writers of this process queue here, in turn, and not in SQLite's busy handler, which is
         // unfair.
         let writer =
             SqlitePoolOptions::new().max_connections(1).acquire_timeout(BUSY * 6).connect_with(options.clone());
-        let writer = writer.await.map_err(refused)?;
-        schema::check_version(&writer).await?;
-        schema::migrate(&writer).await.map_err(|error| match error {
+        let failed = |error: std::io::Error| Error::Storage(format!("the mark of {}: {error}", path.display()));
+        let seen = Seen::beside(path).map_err(failed)?;
+        let pool = writer.await.map_err(refused)?;
+        schema::check_version(&pool).await?;
+        schema::check_trees(&pool).await?;
+        schema::migrate(&pool).await.map_err(|error| match error {
             Error::Storage(reason) => Error::NotAStore { path: path.to_owned(), reason },
             other => other,
         })?;
+        let identity = parts::meta(&pool, parts::IDENTITY).await?.unwrap_or_default();
+        let last = parts::commits(&pool).await?;
+        if let Some(written) = seen.ahead_of(&identity, last) {
+            return Err(Error::Behind { written, last });
+        }
+        let mark = Arc::new(Mark::open(path, &identity).map_err(failed)?);
+        let writer = write::Writer { pool, mark };
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .min_connections(0)
             .connect_with(options.pragma("query_only", "1"))
             .await
             .map_err(refused)?;
-        Ok(Self { writer, readers })
+        Ok(Self { writer, readers, _lock: lock })
     }
 }
 
@@ -99,7 +134,7 @@ impl Reports for Sqlite {
     }
 
     async fn calls_by_id(&self, ids: &[CallId]) -> Result<Vec<CallRecord>> {
-        read::calls_by_id(&self.readers, ids).await
+        read::calls_by_id(&mut *self.readers.acquire().await?, ids).await
     }
 
     async fn blocks_by_key(&self, part: &Part, keys: &[BlockKey]) -> Result<Vec<Block>> {
@@ -127,7 +162,7 @@ impl Reports for Sqlite {
     }
 
     async fn call(&self, id: &CallId) -> Result<Option<CallRecord>> {
-        Ok(read::calls_by_id(&self.readers, std::slice::from_ref(id)).await?.pop())
+        Ok(self.calls_by_id(std::slice::from_ref(id)).await?.pop())
     }
 
     async fn open_calls(&self) -> Result<Vec<CallRecord>> {
@@ -139,7 +174,7 @@ impl Reports for Sqlite {
     }
 
     async fn meta(&self, name: &str) -> Result<Option<String>> {
-        read::meta(&self.readers, name).await
+        parts::meta(&self.readers, name).await
     }
 
     async fn put_meta(&self, name: &str, value: &str) -> Result<()> {
@@ -154,9 +189,13 @@ impl Reports for Sqlite {
         sweep::wipe(&self.writer).await
     }
 
+    async fn verify(&self) -> Result<Verified> {
+        check::verify(&self.readers).await
+    }
+
     async fn close(&self) -> Result<()> {
         self.readers.close().await;
-        self.writer.close().await;
+        self.writer.pool.close().await;
         Ok(())
     }
 }
@@ -200,7 +239,7 @@ mod tests {
         assert!(refused.contains("letter.txt"), "{refused}");
         let path = dir.path().join("store.db");
         let store = Sqlite::open(&path).await.unwrap();
-        sqlx::raw_sql("PRAGMA user_version = 99").execute(&store.writer).await.unwrap();
+        sqlx::raw_sql("PRAGMA user_version = 99").execute(&store.writer.pool).await.unwrap();
         store.close().await.unwrap();
         assert!(matches!(Sqlite::open(&path).await, Err(Error::Schema { found: 99, .. })));
     }

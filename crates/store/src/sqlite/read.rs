@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use futures::TryStreamExt;
 use model::{CallId, SourceId, TenantId, Time};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqlitePool};
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool};
 use stats::call::Record as CallRecord;
 use stats::{Row, RowKey};
 
+use super::parts::PartRow;
+use super::seal;
 use crate::codec;
 use crate::reports::{
     BLOCK_MS, Block, BlockKey, CallFilter, Cursor, Kind, PAGE_MAX, Page, Progress, ROWS_MAX, Resumed, RowFilter, State,
@@ -20,22 +22,13 @@ const CHUNK: usize = 250;
 /// Open calls in one answer.
 const OPEN_MAX: usize = 1_000_000;
 
-pub(super) async fn meta(pool: &SqlitePool, name: &str) -> Result<Option<String>> {
-    Ok(sqlx::query_scalar("SELECT value FROM meta WHERE name = $1").bind(name).fetch_optional(pool).await?)
-}
-
 pub(super) async fn progress(pool: &SqlitePool) -> Result<Vec<Progress>> {
-    let rows = sqlx::query("SELECT part, owner, fence, next_offset FROM parts").fetch_all(pool).await?;
+    let rows = PartRow::all(pool).await?;
     let mut all = rows
         .into_iter()
         .map(|row| {
-            let next: Option<i64> = row.try_get(3)?;
-            Ok(Progress {
-                part: part_of(&row.try_get::<String, _>(0)?)?,
-                owner: row.try_get(1)?,
-                fence: row.try_get::<i64, _>(2)?.cast_unsigned(),
-                next: next.map(i64::cast_unsigned),
-            })
+            let (part, next) = (row.part()?, row.next.map(i64::cast_unsigned));
+            Ok(Progress { part, owner: row.owner, fence: row.fence.cast_unsigned(), next })
         })
         .collect::<Result<Vec<_>>>()?;
     all.sort_by(|a, b| a.part.cmp(&b.part));
@@ -58,61 +51,59 @@ pub(super) async fn span(pool: &SqlitePool) -> Result<Option<(Time, Time)>> {
     Ok(span.map(|(from, to)| (Time(from), Time(to))))
 }
 
-fn part_of(text: &str) -> Result<Part> {
-    text.parse()
-        .map_err(|bad: crate::BadPart| Error::Corrupt { what: "a partition".to_owned(), reason: bad.to_string() })
+/// The columns of a call that are read: `id, part, body, x`.
+pub(super) fn call(row: &SqliteRow) -> Result<CallRecord> {
+    let (id, body): (&str, &[u8]) = (row.try_get(0)?, row.try_get(2)?);
+    seal::check(|| format!("call {id}"), row.try_get(3)?, seal::call(id, row.try_get(1)?, body))?;
+    codec::decode_call(body)
 }
 
 pub(super) async fn resume(pool: &SqlitePool, part: &Part) -> Result<Resumed> {
     let mut tx = pool.begin().await?;
-    let code: Option<i64> = sqlx::query_scalar("SELECT code FROM parts WHERE part = $1")
-        .bind(part.to_string())
-        .fetch_optional(&mut *tx)
-        .await?;
-    let Some(code) = code else { return Ok(Resumed::default()) };
+    let Some(PartRow { code, .. }) = PartRow::load(&mut *tx, part).await? else { return Ok(Resumed::default()) };
     let mut open_calls = Vec::new();
-    let mut bodies = sqlx::query_scalar::<_, Vec<u8>>("SELECT body FROM calls WHERE part = $1 AND closed = 0")
-        .bind(code)
-        .fetch(&mut *tx);
-    while let Some(body) = bodies.try_next().await? {
-        open_calls.push(codec::decode_call(&body)?);
+    let sql = "SELECT id, part, body, x FROM calls WHERE part = $1 AND closed = 0";
+    let mut found = sqlx::query(sql).bind(code).fetch(&mut *tx);
+    while let Some(row) = found.try_next().await? {
+        open_calls.push(call(&row)?);
     }
-    drop(bodies);
-    let states =
-        sqlx::query("SELECT kind, id, body FROM states WHERE part = $1").bind(code).fetch_all(&mut *tx).await?;
-    let states = states.iter().map(state).collect::<Result<_>>()?;
+    drop(found);
+    let states = sqlx::query("SELECT kind, id, part, body, x FROM states WHERE part = $1").bind(code);
+    let states = states.fetch_all(&mut *tx).await?.iter().map(state).collect::<Result<_>>()?;
     let newest: Option<i64> =
         sqlx::query_scalar("SELECT MAX(hour) FROM blocks WHERE part = $1").bind(code).fetch_one(&mut *tx).await?;
     tx.commit().await?;
     Ok(Resumed { open_calls, states, newest_hour: newest.map(Time) })
 }
 
-fn state(row: &SqliteRow) -> Result<State> {
-    let code: i32 = row.try_get(0)?;
+pub(super) fn state(row: &SqliteRow) -> Result<State> {
+    let (code, id, body): (i32, String, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(3)?);
+    let sealed = seal::state(code, &id, row.try_get(2)?, &body);
+    seal::check(|| format!("the state of {id}"), row.try_get(4)?, sealed)?;
     let kind = Kind::from_code(code)
         .ok_or_else(|| Error::Corrupt { what: "a state".to_owned(), reason: format!("there is no kind {code}") })?;
-    Ok(State { kind, id: row.try_get(1)?, body: Some(row.try_get(2)?) })
+    Ok(State { kind, id, body: Some(body) })
 }
 
 pub(super) async fn states(pool: &SqlitePool, kind: Kind) -> Result<Vec<State>> {
-    let rows = sqlx::query("SELECT kind, id, body FROM states WHERE kind = $1 ORDER BY id")
+    let rows = sqlx::query("SELECT kind, id, part, body, x FROM states WHERE kind = $1 ORDER BY id")
         .bind(kind.code())
         .fetch_all(pool)
         .await?;
     rows.iter().map(state).collect()
 }
 
-pub(super) async fn calls_by_id(pool: &SqlitePool, ids: &[CallId]) -> Result<Vec<CallRecord>> {
+pub(super) async fn calls_by_id(db: &mut SqliteConnection, ids: &[CallId]) -> Result<Vec<CallRecord>> {
     let mut found = Vec::new();
     for chunk in ids.chunks(CHUNK) {
-        let mut sql = QueryBuilder::<Sqlite>::new("SELECT body FROM calls WHERE id IN (");
+        let mut sql = QueryBuilder::<Sqlite>::new("SELECT id, part, body, x FROM calls WHERE id IN (");
         let mut list = sql.separated(", ");
         for id in chunk {
             list.push_bind(id.as_str().to_owned());
         }
         sql.push(")");
-        for body in sql.build_query_scalar::<Vec<u8>>().fetch_all(pool).await? {
-            found.push(codec::decode_call(&body)?);
+        for row in sql.build().fetch_all(&mut *db).await? {
+            found.push(call(&row)?);
         }
     }
     Ok(found)
@@ -120,25 +111,25 @@ pub(super) async fn calls_by_id(pool: &SqlitePool, ids: &[CallId]) -> Result<Vec
 
 pub(super) async fn open_calls(pool: &SqlitePool) -> Result<Vec<CallRecord>> {
     let mut found = Vec::new();
-    let mut bodies =
-        sqlx::query_scalar::<_, Vec<u8>>("SELECT body FROM calls WHERE closed = 0 ORDER BY offered_at, id").fetch(pool);
-    while let Some(body) = bodies.try_next().await? {
+    let mut rows =
+        sqlx::query("SELECT id, part, body, x FROM calls WHERE closed = 0 ORDER BY offered_at, id").fetch(pool);
+    while let Some(row) = rows.try_next().await? {
         if found.len() == OPEN_MAX {
             return Err(Error::TooLarge { what: "open calls", size: found.len() + 1, limit: OPEN_MAX });
         }
-        found.push(codec::decode_call(&body)?);
+        found.push(call(&row)?);
     }
     Ok(found)
 }
 
 pub(super) async fn blocks_by_key(pool: &SqlitePool, part: &Part, keys: &[BlockKey]) -> Result<Vec<Block>> {
     let mut found = Vec::new();
+    let Some(PartRow { code, .. }) = PartRow::load(pool, part).await? else { return Ok(found) };
     for chunk in keys.chunks(CHUNK) {
         let mut sql = QueryBuilder::<Sqlite>::new(
-            "SELECT dim, hour, tenant, source, id, version, body FROM blocks \
-             WHERE part = (SELECT code FROM parts WHERE part = ",
+            "SELECT dim, hour, tenant, source, id, part, version, body, x FROM blocks WHERE part = ",
         );
-        sql.push_bind(part.to_string()).push(") AND (dim, hour, tenant, source, id) IN (");
+        sql.push_bind(code).push(" AND (dim, hour, tenant, source, id) IN (");
         sql.push_values(chunk, |mut values, key| {
             values.push_bind(codec::dim_code(key.dim)).push_bind(key.hour.ms());
             values.push_bind(key.tenant.as_str().to_owned()).push_bind(key.source.as_str().to_owned());
@@ -146,32 +137,44 @@ pub(super) async fn blocks_by_key(pool: &SqlitePool, part: &Part, keys: &[BlockK
         });
         sql.push(")");
         for row in sql.build().fetch_all(pool).await? {
-            found.push(block(&row)?);
+            found.push(block(&row)?.1);
         }
     }
     Ok(found)
 }
 
-fn block(row: &SqliteRow) -> Result<Block> {
-    let dim: i32 = row.try_get(0)?;
-    let key = BlockKey {
-        dim: codec::dim_of(dim)?,
-        hour: Time(row.try_get(1)?),
-        tenant: TenantId::new(row.try_get::<&str, _>(2)?),
-        source: SourceId::new(row.try_get::<&str, _>(3)?),
-        id: row.try_get::<&str, _>(4)?.into(),
+/// The columns of a block: `dim, hour, tenant, source, id, part, version, body, x`. Answers the partition's code too.
+pub(super) fn block(row: &SqliteRow) -> Result<(i64, Block)> {
+    let of = seal::Of {
+        dim: row.try_get(0)?,
+        hour: row.try_get(1)?,
+        tenant: row.try_get(2)?,
+        source: row.try_get(3)?,
+        id: row.try_get(4)?,
+        part: row.try_get(5)?,
     };
-    let rows = codec::decode_rows(&key, row.try_get::<&[u8], _>(6)?)?;
-    Ok(Block { key, version: row.try_get::<i64, _>(5)?.cast_unsigned(), rows })
+    let (version, body): (i64, &[u8]) = (row.try_get(6)?, row.try_get(7)?);
+    seal::check(
+        || format!("the block of {} at {}", of.id, Time(of.hour)),
+        row.try_get(8)?,
+        seal::block(of, version, body),
+    )?;
+    let key = BlockKey {
+        dim: codec::dim_of(of.dim)?,
+        hour: Time(of.hour),
+        tenant: TenantId::new(of.tenant),
+        source: SourceId::new(of.source),
+        id: of.id.into(),
+    };
+    let rows = codec::decode_rows(&key, body)?;
+    Ok((of.part, Block { key, version: version.cast_unsigned(), rows }))
 }
 
 /// The statement for the blocks whose hour touches the filter's range.
 fn blocks_query(filter: &RowFilter) -> QueryBuilder<Sqlite> {
     let first = filter.from.ms().div_euclid(BLOCK_MS) * BLOCK_MS;
-    let mut sql = QueryBuilder::new(
-        "SELECT dim, hour, tenant, source, id, version, body, parts.part \
-         FROM blocks JOIN parts ON parts.code = blocks.part WHERE dim = ",
-    );
+    let mut sql =
+        QueryBuilder::new("SELECT dim, hour, tenant, source, id, part, version, body, x FROM blocks WHERE dim = ");
     sql.push_bind(codec::dim_code(filter.dim)).push(" AND hour >= ").push_bind(first);
     sql.push(" AND hour < ").push_bind(filter.to.ms());
     if let Some(tenant) = &filter.tenant {
@@ -205,7 +208,7 @@ pub(super) async fn rows(pool: &SqlitePool, filter: &RowFilter) -> Result<BTreeM
     let mut sql = blocks_query(filter);
     let mut found = sql.build().fetch(pool);
     while let Some(row) = found.try_next().await? {
-        let Block { key, rows, .. } = block(&row)?;
+        let (_, Block { key, rows, .. }) = block(&row)?;
         for (start, row) in rows.into_iter().filter(|(start, _)| *start >= filter.from && *start < filter.to) {
             sum.entry(key.row(start)).or_default().plus(&row);
         }
@@ -224,14 +227,22 @@ pub(super) async fn blocks_in(pool: &SqlitePool, filter: &RowFilter) -> Result<V
     let mut sql = blocks_query(filter);
     let mut found = sql.build().fetch(pool);
     while let Some(row) = found.try_next().await? {
-        let block = block(&row)?;
+        let (code, block) = block(&row)?;
         size += block.rows.len();
         if size > ROWS_MAX {
             return Err(Error::TooLarge { what: "rows", size, limit: ROWS_MAX });
         }
-        all.push((part_of(row.try_get(7)?)?, block));
+        all.push((code, block));
     }
-    Ok(all)
+    // After the blocks: the partition of a block was there before it.
+    let parts =
+        PartRow::all(pool).await?.iter().map(|row| Ok((row.code, row.part()?))).collect::<Result<BTreeMap<_, _>>>()?;
+    let named = all.into_iter().map(|(code, block)| {
+        let part = parts.get(&code).cloned();
+        let gone = || Error::Corrupt { what: format!("partition {code}"), reason: "it is missing".to_owned() };
+        Ok((part.ok_or_else(gone)?, block))
+    });
+    named.collect()
 }
 
 /// Adds the conditions of a filter. All columns are in the index `calls_by_time`.
@@ -282,15 +293,18 @@ pub(super) async fn calls(
     sql.push(if filter.newest_first { " ORDER BY offered_at DESC, id DESC" } else { " ORDER BY offered_at, id" });
     sql.push(" LIMIT ").push_bind(i64::try_from(limit + 1).unwrap_or(i64::MAX));
     let mut keys = Vec::with_capacity(limit + 1);
-    for row in sql.build().fetch_all(pool).await? {
+    // One moment for both questions: a call of the index that is not in the table is damage.
+    let mut tx = pool.begin().await?;
+    for row in sql.build().fetch_all(&mut *tx).await? {
         keys.push(Cursor { offered_at: Time(row.try_get(0)?), id: CallId::new(row.try_get::<&str, _>(1)?) });
     }
     let more = keys.len() > limit;
     keys.truncate(limit);
     let ids: Vec<CallId> = keys.iter().map(|key| key.id.clone()).collect();
     let mut by_id: BTreeMap<CallId, CallRecord> =
-        calls_by_id(pool, &ids).await?.into_iter().map(|call| (call.call.clone(), call)).collect();
-    // A call that a sweep removed in between is simply no longer there.
-    let calls = ids.iter().filter_map(|id| by_id.remove(id)).collect();
+        calls_by_id(&mut tx, &ids).await?.into_iter().map(|call| (call.call.clone(), call)).collect();
+    tx.commit().await?;
+    let missing = |id: &CallId| Error::Corrupt { what: format!("call {id}"), reason: "it is missing".to_owned() };
+    let calls = ids.iter().map(|id| by_id.remove(id).ok_or_else(|| missing(id))).collect::<Result<_>>()?;
     Ok(Page { calls, next: keys.pop().filter(|_| more) })
 }

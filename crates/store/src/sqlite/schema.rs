@@ -2,10 +2,11 @@
 
 use sqlx::{Row as _, SqlitePool};
 
+use super::parts;
 use crate::{Error, Result};
 
 /// The steps of the schema, oldest first. A step that was released is never changed.
-const STEPS: &[&str] = &[include_str!("schema.sql")];
+const STEPS: &[&str] = &[include_str!("schema.sql"), include_str!("schema2.sql")];
 
 /// The first SQLite without the WAL-reset fault.
 const SQLITE_MIN: (u32, u32, u32) = (3, 51, 3);
@@ -25,6 +26,20 @@ fn version(text: &str) -> (u32, u32, u32) {
     (next(), next(), next())
 }
 
+/// The version from which on every row has its seal.
+const SEALED: i64 = 2;
+
+/// Checks the trees of the file: that every row is found in every index, in order, and that no page hides one. What is *in* the rows is
+/// checked by their seals when they are read.
+pub(super) async fn check_trees(pool: &SqlitePool) -> Result<()> {
+    let lines: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check(5)").fetch_all(pool).await?;
+    if lines == ["ok"] {
+        return Ok(());
+    }
+    let reason = format!("{}; run `tidegate rebuild`", lines.join("; ").replace('\n', " "));
+    Err(Error::Corrupt { what: "a tree".to_owned(), reason })
+}
+
 /// Climbs from the version that the file has to the newest. Several processes may try at once: the first does it, the
 /// others wait.
 pub(super) async fn migrate(pool: &SqlitePool) -> Result<()> {
@@ -36,6 +51,9 @@ pub(super) async fn migrate(pool: &SqlitePool) -> Result<()> {
     }
     for step in &STEPS[usize::try_from(found).unwrap_or(0)..] {
         sqlx::raw_sql(*step).execute(&mut *tx).await?;
+    }
+    if found < SEALED {
+        parts::seal_all(&mut tx).await?;
     }
     if found < known {
         let set = format!("PRAGMA user_version = {known}");

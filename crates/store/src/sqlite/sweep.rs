@@ -1,18 +1,18 @@
 //! Retention and wiping.
 
-use sqlx::SqlitePool;
-
+use super::parts::{self, PartRow};
+use super::write::Writer;
 use crate::Result;
 use crate::reports::{Retention, Swept};
 
 /// Rows removed in one transaction: short enough that a checkpoint never waits long.
 const STEP: i64 = 2_000;
 
-pub(super) async fn sweep(pool: &SqlitePool, retention: Retention) -> Result<Swept> {
+pub(super) async fn sweep(writer: &Writer, retention: Retention) -> Result<Swept> {
     let mut swept = Swept::default();
     if let Some(before) = retention.calls_before {
         swept.calls = repeat(
-            pool,
+            writer,
             "DELETE FROM calls WHERE id IN \
              (SELECT id FROM calls WHERE closed = 1 AND ended_at < $1 AND offered_at < $1 LIMIT $2)",
             before.ms(),
@@ -21,7 +21,7 @@ pub(super) async fn sweep(pool: &SqlitePool, retention: Retention) -> Result<Swe
     }
     if let Some(before) = retention.rows_before {
         swept.blocks = repeat(
-            pool,
+            writer,
             "DELETE FROM blocks WHERE (dim, hour, tenant, source, id, part) IN \
              (SELECT dim, hour, tenant, source, id, part FROM blocks WHERE hour < $1 LIMIT $2)",
             before.ms(),
@@ -31,10 +31,14 @@ pub(super) async fn sweep(pool: &SqlitePool, retention: Retention) -> Result<Swe
     Ok(swept)
 }
 
-async fn repeat(pool: &SqlitePool, sql: &'static str, before: i64) -> Result<u64> {
+async fn repeat(writer: &Writer, sql: &'static str, before: i64) -> Result<u64> {
     let mut removed = 0;
     loop {
-        let step = sqlx::query(sql).bind(before).bind(STEP).execute(pool).await?.rows_affected();
+        let mut tx = writer.begin().await?;
+        let step = sqlx::query(sql).bind(before).bind(STEP).execute(&mut *tx).await?.rows_affected();
+        if step > 0 {
+            writer.commit(tx).await?;
+        }
         removed += step;
         if step == 0 {
             return Ok(removed);
@@ -43,17 +47,15 @@ async fn repeat(pool: &SqlitePool, sql: &'static str, before: i64) -> Result<u64
     }
 }
 
-pub(super) async fn wipe(pool: &SqlitePool) -> Result<()> {
-    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
-    for sql in [
-        "DELETE FROM calls",
-        "DELETE FROM blocks",
-        "DELETE FROM states",
-        "UPDATE parts SET next_offset = NULL, fence = fence + 1",
-        "DELETE FROM meta WHERE name = 'journal'",
-    ] {
+pub(super) async fn wipe(writer: &Writer) -> Result<()> {
+    let mut tx = writer.begin().await?;
+    for sql in ["DELETE FROM calls", "DELETE FROM blocks", "DELETE FROM states"] {
         sqlx::query(sql).execute(&mut *tx).await?;
     }
-    tx.commit().await?;
-    Ok(())
+    sqlx::query("DELETE FROM meta WHERE name = $1").bind(parts::JOURNAL).execute(&mut *tx).await?;
+    for mut row in PartRow::all(&mut *tx).await? {
+        (row.fence, row.next) = (row.fence + 1, None);
+        row.save(&mut *tx).await?;
+    }
+    writer.commit(tx).await
 }

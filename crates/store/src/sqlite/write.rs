@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool};
+use service::mark::Mark;
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
+use super::parts::{self, PartRow};
+use super::seal;
 use crate::codec;
 use crate::reports::{Block, Change, Held, State, StoredCall, Taken};
 use crate::{Error, Part, Result};
@@ -14,56 +17,67 @@ const CHUNK: usize = 128;
 /// Bodies encoded between two looks at other tasks.
 const ENCODED: usize = 64;
 
-/// The remark that names the journal.
-const JOURNAL: &str = "journal";
-
-pub(super) async fn put_meta(pool: &SqlitePool, name: &str, value: &str) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-    )
-    .bind(name)
-    .bind(value)
-    .execute(pool)
-    .await?;
-    Ok(())
+/// The one connection that writes, and the mark beside the file.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    pub(super) pool: SqlitePool,
+    pub(super) mark: Arc<Mark>,
 }
 
-pub(super) async fn take(pool: &SqlitePool, owner: &str, journal: &str, parts: &[Part]) -> Result<Vec<Taken>> {
-    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
-    sqlx::query("INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING")
-        .bind(JOURNAL)
-        .bind(journal)
-        .execute(&mut *tx)
-        .await?;
-    let found: String =
-        sqlx::query_scalar("SELECT value FROM meta WHERE name = $1").bind(JOURNAL).fetch_one(&mut *tx).await?;
-    if found != journal {
-        return Err(Error::Foreign { found, wanted: journal.to_owned() });
+impl Writer {
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }
-    let mut taken = Vec::with_capacity(parts.len());
-    for part in parts {
-        taken.push(take_one(&mut tx, owner, part).await?);
+
+    /// Counts the transaction and commits it. When the whole log has been copied into the file (which syncs it first), the mark moves
+    /// here: from now on a shorter log would mix old pages with new ones, and is refused at the next opening.
+    pub(super) async fn commit(&self, mut tx: Transaction<'static, Sqlite>) -> Result<()> {
+        let number = parts::commits(&mut *tx).await? + 1;
+        parts::put_meta(&mut *tx, parts::COMMITS, &number.to_string()).await?;
+        tx.commit().await?;
+        let told = sqlx::query("PRAGMA wal_checkpoint(NOOP)").fetch_one(&self.pool).await;
+        // Nobody may know: then the mark stays where it is, and is only weaker.
+        let frames = told.and_then(|row| Ok((row.try_get::<i64, _>(1)?, row.try_get::<i64, _>(2)?)));
+        if frames.is_ok_and(|(all, copied)| all == copied) {
+            self.mark.move_to(number);
+        }
+        Ok(())
     }
-    tx.commit().await?;
+}
+
+pub(super) async fn put_meta(writer: &Writer, name: &str, value: &str) -> Result<()> {
+    let mut tx = writer.begin().await?;
+    parts::put_meta(&mut *tx, name, value).await?;
+    writer.commit(tx).await
+}
+
+pub(super) async fn take(writer: &Writer, owner: &str, journal: &str, wanted: &[Part]) -> Result<Vec<Taken>> {
+    let mut tx = writer.begin().await?;
+    match parts::meta(&mut *tx, parts::JOURNAL).await? {
+        None => parts::put_meta(&mut *tx, parts::JOURNAL, journal).await?,
+        Some(found) if found == journal => {}
+        Some(found) => return Err(Error::Foreign { found, wanted: journal.to_owned() }),
+    }
+    let known = PartRow::all(&mut *tx).await?;
+    let mut newest = known.iter().map(|row| row.code).max().unwrap_or(0);
+    let mut taken = Vec::with_capacity(wanted.len());
+    for part in wanted {
+        let name = part.to_string();
+        let mut row = known.iter().find(|row| row.name == name).cloned().unwrap_or_else(|| {
+            newest += 1;
+            PartRow { name, code: newest, fence: 0, owner: String::new(), next: None }
+        });
+        row.fence += 1;
+        owner.clone_into(&mut row.owner);
+        row.save(&mut *tx).await?;
+        let held = Held { part: part.clone(), fence: row.fence.cast_unsigned() };
+        taken.push(Taken { held, next: row.next.map(i64::cast_unsigned) });
+    }
+    writer.commit(tx).await?;
     Ok(taken)
 }
 
-async fn take_one(tx: &mut SqliteConnection, owner: &str, part: &Part) -> Result<Taken> {
-    let row = sqlx::query(
-        "INSERT INTO parts (part, code, fence, owner, next_offset) \
-         SELECT $1, COALESCE(MAX(code), 0) + 1, 1, $2, NULL FROM parts WHERE 1 = 1 \
-         ON CONFLICT (part) DO UPDATE SET fence = parts.fence + 1, owner = excluded.owner \
-         RETURNING fence, next_offset",
-    )
-    .bind(part.to_string())
-    .bind(owner)
-    .fetch_one(tx)
-    .await?;
-    let (fence, next): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
-    Ok(Taken { held: Held { part: part.clone(), fence: fence.cast_unsigned() }, next: next.map(i64::cast_unsigned) })
-}
-
-pub(super) async fn checkpoint(pool: &SqlitePool, changes: &[Change]) -> Result<()> {
+pub(super) async fn checkpoint(writer: &Writer, changes: &[Change]) -> Result<()> {
     // Nothing is computed while the file is locked.
     let mut bodies = Vec::new();
     for block in changes.iter().flat_map(|change| &change.blocks) {
@@ -72,7 +86,7 @@ pub(super) async fn checkpoint(pool: &SqlitePool, changes: &[Change]) -> Result<
             tokio::task::yield_now().await;
         }
     }
-    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let mut tx = writer.begin().await?;
     let mut codes = Vec::with_capacity(changes.len());
     for change in changes {
         codes.push(advance(&mut tx, &change.held, change.next).await?);
@@ -83,33 +97,28 @@ pub(super) async fn checkpoint(pool: &SqlitePool, changes: &[Change]) -> Result<
         blocks(&mut tx, code, &change.blocks, &mut bodies).await?;
         states(&mut tx, code, &change.states).await?;
     }
-    tx.commit().await?;
-    Ok(())
+    writer.commit(tx).await
 }
 
 /// Moves the position, if the fence is still the current one. The row stays locked until the transaction ends.
 async fn advance(tx: &mut SqliteConnection, held: &Held, next: u64) -> Result<i64> {
-    let moved = sqlx::query("UPDATE parts SET next_offset = $1 WHERE part = $2 AND fence = $3 RETURNING code")
-        .bind(next.cast_signed())
-        .bind(held.part.to_string())
-        .bind(held.fence.cast_signed())
-        .fetch_optional(&mut *tx)
-        .await?;
-    if let Some(row) = moved {
-        return Ok(row.try_get(0)?);
+    let row = PartRow::load(&mut *tx, &held.part).await?;
+    let current = row.as_ref().map_or(0, |row| row.fence.cast_unsigned());
+    match row {
+        Some(mut row) if current == held.fence => {
+            row.next = Some(next.cast_signed());
+            row.save(tx).await?;
+            Ok(row.code)
+        }
+        _ => Err(Error::Fenced { part: held.part.clone(), held: held.fence, current }),
     }
-    let current: Option<i64> = sqlx::query_scalar("SELECT fence FROM parts WHERE part = $1")
-        .bind(held.part.to_string())
-        .fetch_optional(tx)
-        .await?;
-    Err(Error::Fenced { part: held.part.clone(), held: held.fence, current: current.unwrap_or(0).cast_unsigned() })
 }
 
 async fn calls(tx: &mut SqliteConnection, code: i64, calls: &[StoredCall]) -> Result<()> {
     for chunk in calls.chunks(CHUNK) {
         let mut sql = QueryBuilder::<Sqlite>::new(
             "INSERT INTO calls (id, part, tenant, source, direction, offered_at, ended_at, closed, queues, agents, causes, \
-             caller, body) ",
+             caller, body, x) ",
         );
         sql.push_values(chunk, |mut values, call| {
             values.push_bind(call.id.as_str().to_owned()).push_bind(code);
@@ -117,12 +126,13 @@ async fn calls(tx: &mut SqliteConnection, code: i64, calls: &[StoredCall]) -> Re
             values.push_bind(call.direction).push_bind(call.offered_at).push_bind(call.ended_at).push_bind(call.closed);
             values.push_bind(call.queues.clone()).push_bind(call.agents.clone()).push_bind(call.causes.clone());
             values.push_bind(call.caller.clone()).push_bind(call.body.to_vec());
+            values.push_bind(seal::call(call.id.as_str(), code, &call.body));
         });
         sql.push(
             " ON CONFLICT (id) DO UPDATE SET part = excluded.part, tenant = excluded.tenant, source = excluded.source, \
              direction = excluded.direction, offered_at = excluded.offered_at, ended_at = excluded.ended_at, \
              closed = excluded.closed, queues = excluded.queues, agents = excluded.agents, causes = excluded.causes, \
-             caller = excluded.caller, body = excluded.body",
+             caller = excluded.caller, body = excluded.body, x = excluded.x",
         );
         sql.build().execute(&mut *tx).await?;
     }
@@ -137,16 +147,24 @@ async fn blocks(
 ) -> Result<()> {
     for chunk in blocks.chunks(CHUNK) {
         let mut sql =
-            QueryBuilder::<Sqlite>::new("INSERT INTO blocks (dim, hour, tenant, source, id, part, version, body) ");
+            QueryBuilder::<Sqlite>::new("INSERT INTO blocks (dim, hour, tenant, source, id, part, version, body, x) ");
         sql.push_values(chunk.iter().zip(&mut *bodies), |mut values, (block, body)| {
-            let key = &block.key;
-            values.push_bind(codec::dim_code(key.dim)).push_bind(key.hour.ms());
-            values.push_bind(key.tenant.as_str().to_owned()).push_bind(key.source.as_str().to_owned());
-            values.push_bind(key.id.to_string()).push_bind(code).push_bind(block.version.cast_signed()).push_bind(body);
+            let (key, version) = (&block.key, block.version.cast_signed());
+            let of = seal::Of {
+                dim: codec::dim_code(key.dim),
+                hour: key.hour.ms(),
+                tenant: key.tenant.as_str(),
+                source: key.source.as_str(),
+                id: &key.id,
+                part: code,
+            };
+            let x = seal::block(of, version, &body);
+            values.push_bind(of.dim).push_bind(of.hour).push_bind(of.tenant.to_owned()).push_bind(of.source.to_owned());
+            values.push_bind(of.id.to_owned()).push_bind(code).push_bind(version).push_bind(body).push_bind(x);
         });
         sql.push(
             " ON CONFLICT (dim, hour, tenant, source, id, part) DO UPDATE SET version = excluded.version, \
-             body = excluded.body",
+             body = excluded.body, x = excluded.x",
         );
         sql.build().execute(&mut *tx).await?;
     }
@@ -164,11 +182,12 @@ async fn states(tx: &mut SqliteConnection, code: i64, states: &[State]) -> Resul
     }
     let kept: Vec<(&State, &Vec<u8>)> = states.iter().filter_map(|state| Some((state, state.body.as_ref()?))).collect();
     for chunk in kept.chunks(CHUNK) {
-        let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO states (kind, id, part, body) ");
+        let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO states (kind, id, part, body, x) ");
         sql.push_values(chunk, |mut values, (state, body)| {
             values.push_bind(state.kind.code()).push_bind(state.id.clone()).push_bind(code).push_bind((*body).clone());
+            values.push_bind(seal::state(state.kind.code(), &state.id, code, body));
         });
-        sql.push(" ON CONFLICT (kind, id, part) DO UPDATE SET body = excluded.body");
+        sql.push(" ON CONFLICT (kind, id, part) DO UPDATE SET body = excluded.body, x = excluded.x");
         sql.build().execute(&mut *tx).await?;
     }
     Ok(())

@@ -1,0 +1,64 @@
+//! Verification: every tree and every row is read, and what does not fit is named.
+
+use futures::TryStreamExt;
+use sqlx::SqlitePool;
+use sqlx::sqlite::SqliteRow;
+
+use super::parts::{self, PartRow};
+use super::read;
+use crate::reports::Verified;
+use crate::{Error, Result};
+
+/// Faults that are named.
+const NAMED_MAX: usize = 100;
+
+pub(super) async fn verify(pool: &SqlitePool) -> Result<Verified> {
+    let mut verified = Verified::default();
+    match sqlx::query_scalar::<_, String>("PRAGMA integrity_check(100)").fetch_all(pool).await {
+        Ok(lines) => verified.faults.extend(lines.into_iter().filter(|line| line != "ok")),
+        Err(error) => note(&mut verified, Err(error.into())),
+    }
+    let names: Result<Vec<String>> =
+        sqlx::query_scalar("SELECT name FROM meta").fetch_all(pool).await.map_err(Error::from);
+    match names {
+        Ok(names) => {
+            for name in names {
+                note(&mut verified, parts::meta(pool, &name).await.map(|_| ()));
+            }
+        }
+        Err(error) => note(&mut verified, Err(error)),
+    }
+    note(&mut verified, PartRow::all(pool).await.map(|_| ()));
+    let tables: [(&'static str, fn(&SqliteRow) -> Result<()>, fn(&mut Verified) -> &mut u64); 3] = [
+        ("SELECT id, part, body, x FROM calls", |row| read::call(row).map(|_| ()), |v| &mut v.calls),
+        (
+            "SELECT dim, hour, tenant, source, id, part, version, body, x FROM blocks",
+            |row| read::block(row).map(|_| ()),
+            |v| &mut v.blocks,
+        ),
+        ("SELECT kind, id, part, body, x FROM states", |row| read::state(row).map(|_| ()), |v| &mut v.states),
+    ];
+    for (sql, check, count) in tables {
+        let mut rows = sqlx::query(sql).fetch(pool);
+        loop {
+            match rows.try_next().await {
+                Ok(Some(row)) => {
+                    note(&mut verified, check(&row));
+                    *count(&mut verified) += 1;
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    note(&mut verified, Err(error.into()));
+                    break;
+                }
+            }
+        }
+    }
+    Ok(verified)
+}
+
+fn note(verified: &mut Verified, checked: Result<()>) {
+    if let Some(error) = checked.err().filter(|_| verified.faults.len() < NAMED_MAX) {
+        verified.faults.push(error.to_string());
+    }
+}
