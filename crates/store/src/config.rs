@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use service::config::{ConfigFile, Problems};
 
-use crate::{Reports, Sqlite};
+use crate::{Error, Reports, Sqlite};
 
 /// Where reports, records and checkpoints are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -35,10 +35,27 @@ impl Config {
     /// Opens the store.
     ///
     /// # Errors
-    /// `TG0111` when it cannot be opened; the message names the file and the reason.
+    /// `TG0114` when another process has it alone; `TG0111` when it cannot be opened; the message names the file and the
+    /// reason.
     pub async fn open(&self) -> service::Result<Arc<dyn Reports>> {
-        match Sqlite::open(&self.path).await {
+        self.opened(Sqlite::open(&self.path).await)
+    }
+
+    /// Opens the store for this process alone, for as long as the handle lives.
+    ///
+    /// # Errors
+    /// `TG0114` when another process has it open; as [`Config::open`].
+    pub async fn open_alone(&self) -> service::Result<Arc<dyn Reports>> {
+        self.opened(Sqlite::open_alone(&self.path).await)
+    }
+
+    fn opened(&self, opened: crate::Result<Sqlite>) -> service::Result<Arc<dyn Reports>> {
+        match opened {
             Ok(store) => Ok(Arc::new(store)),
+            Err(error @ Error::InUse { alone, .. }) => {
+                let what = if alone { "wait until it is done" } else { "stop it first" };
+                Err(service::Error::dependency("TG0114", format!("{error}; {what}")))
+            }
             Err(error) => {
                 let message = format!("cannot open the store {}", self.path.display());
                 Err(service::Error::dependency("TG0111", message).caused_by(error))

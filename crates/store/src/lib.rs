@@ -22,6 +22,7 @@ pub mod directory;
 mod error;
 pub mod frame;
 pub mod live;
+pub mod lock;
 pub mod memory;
 mod part;
 pub mod reports;
