@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use adapter::Ingest;
 use adapter::registry::Planned;
 use adapter::runtime::{self, Environment, Notice, Settings};
 use async_trait::async_trait;
@@ -77,6 +78,7 @@ impl Component for Collector {
         }
         context.health.started();
         tokio::select! {
+            biased;
             () = context.drain.started() => {}
             fault = context.tasks.faulted() => return Err(fault.into()),
         }
@@ -89,7 +91,7 @@ impl Component for Collector {
 async fn collect(source: Ready, journal: Arc<dyn Journal>, context: Context) -> Result<(), runtime::Error> {
     let settings = settings(&source, &context.instance);
     let env = Environment {
-        journal,
+        intake: Arc::new(Ingest(journal)),
         clock: context.clock.clone(),
         seeds: context.seeds.clone(),
         drain: context.drain.clone(),

@@ -5,14 +5,18 @@
 //!
 //! - **Invariant:** a fact is acknowledged to the session only after the journal has it on disk.
 //! - **Invariant:** the state that a session gives with a batch is stored in the same transaction as the batch's facts; of a
-//!   batch too large for one transaction, with its last facts, so that a crash between repeats facts and loses none.
+//!   batch too large for one transaction, after its facts, so that a crash between repeats facts and loses none.
+//! - **Invariant:** however much, and whatever, a vendor says at once: it is written in pieces, or set aside and counted.
 //! - **Invariant:** two sessions that watch the same vendor give the same id to the same occurrence.
 //!
 //! Start at [`contract::Adapter`]; `docs/spec/adapter.md` walks through a new one.
 
+mod aside;
+mod chunks;
 pub mod conformance;
 pub mod contract;
 pub mod fault;
+pub mod intake;
 mod pace;
 pub mod recording;
 pub mod registry;
@@ -20,4 +24,5 @@ pub mod runtime;
 
 pub use contract::{Adapter, Batch, Context, Known, Session, Verbatim};
 pub use fault::Fault;
+pub use intake::{Ingest, Intake};
 pub use registry::Registry;

@@ -1,21 +1,22 @@
 //! The runtime owns the loop of every adapter: connect, read, write to the journal, acknowledge, try again.
 //!
 //! Order of things for each batch: facts become envelopes → appended to `ingest` together with the adapter's state, one
-//! transaction → acknowledged to the session. While the disk works, the session may already read on; nothing else is
-//! in flight, so memory is bounded by two batches.
+//! transaction → acknowledged to the session → the next batch is asked for. So memory is bounded by one batch, and by
+//! what the session holds.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use journal::{Commit, Entry, Journal, Stream};
 use model::event::source;
 use model::{Fact, SourceId, Subject, Time};
 use rand::Rng as _;
 use service::{Clock, Drain, Seeds};
 
+use crate::aside::Aside;
 use crate::contract::{Batch, Context, Known};
 use crate::fault::Fault;
+use crate::intake::{Handover, Intake};
 use crate::pace::Pace;
 use crate::registry::{Live, Planned};
 
@@ -129,7 +130,7 @@ pub struct Outcome {
 #[derive(Clone)]
 pub struct Environment {
     /// Where facts go.
-    pub journal: Arc<dyn Journal>,
+    pub intake: Arc<dyn Intake>,
     /// The clock.
     pub clock: Clock,
     /// Seeded randomness: jitter.
@@ -145,8 +146,13 @@ pub async fn run(
     env: Environment,
     mut notice: impl FnMut(Notice) + Send,
 ) -> Result<Outcome, Error> {
-    let mut runner =
-        Runner { group: format!("collector/{}", settings.source), settings, env, outcome: Outcome::default() };
+    let mut runner = Runner {
+        group: format!("collector/{}", settings.source),
+        aside: Aside::new(settings.source.clone()),
+        settings,
+        env,
+        outcome: Outcome::default(),
+    };
     let mut failures = 0u32;
     loop {
         let fault = match runner.attempt(planned, &mut failures, &mut notice).await {
@@ -163,6 +169,7 @@ pub async fn run(
         failures = failures.saturating_add(1);
         notice(Notice::Broken { reason: fault.to_string(), refused: matches!(fault, Fault::Refused(_)), retry_in });
         tokio::select! {
+            biased;
             () = runner.env.drain.started() => return Ok(runner.outcome),
             () = runner.env.clock.sleep(retry_in) => {}
         }
@@ -191,10 +198,11 @@ struct Runner {
     settings: Settings,
     env: Environment,
     outcome: Outcome,
+    aside: Aside,
 }
 
-/// Far below the journal's limit of entries and bytes per call.
-const ENTRIES_PER_CALL: usize = 20_000;
+/// A vendor's clock that is further ahead of ours is broken: the receiver sets such events aside.
+const AHEAD_MS_MAX: i64 = 86_400_000;
 const SEEN_KEY: &[u8] = b"seen";
 const STATE_PREFIX: &str = "state/";
 
@@ -216,6 +224,7 @@ impl Runner {
         let connect = self.env.clock.timeout(self.settings.connect_timeout, planned.connect(context));
         let drain = self.env.drain.clone();
         let session = tokio::select! {
+            biased;
             () = drain.started() => return Ok(()),
             session = connect => session,
         };
@@ -259,7 +268,8 @@ impl Runner {
         loop {
             if let Some(batch) = pending.take() {
                 let facts = batch.facts.len() + batch.verbatim.len();
-                let (malformed, progress) = (batch.malformed.len(), batch.progress);
+                let malformed = batch.malformed.len() + usize::try_from(batch.left_out).unwrap_or(usize::MAX);
+                let progress = batch.progress;
                 over |= batch.done;
                 self.write(batch).await?;
                 session.acked().await?;
@@ -304,9 +314,10 @@ impl Runner {
     /// What earlier sessions left.
     async fn known(&self) -> Result<Known, Stop> {
         let mut known = Known::default();
-        for (key, value) in self.env.journal.state(&self.group, b"").await? {
+        for (key, value) in self.env.intake.state(&self.group).await? {
             if key.as_ref() == SEEN_KEY {
-                known.last_seen = std::str::from_utf8(&value).ok().and_then(|t| t.parse().ok()).map(Time);
+                let seen = std::str::from_utf8(&value).ok().and_then(|t| t.parse().ok()).map(Time);
+                known.last_seen = seen.map(|seen| within(seen, Time(self.env.clock.now_ms())));
             } else if let Some(name) = std::str::from_utf8(&key).ok().and_then(|k| k.strip_prefix(STATE_PREFIX)) {
                 known.state.insert(name.to_owned(), value);
             }
@@ -336,45 +347,31 @@ impl Runner {
         Fact::new(now, Subject::Source(self.settings.source.clone()), event).leg(self.settings.instance.clone())
     }
 
-    /// Makes a batch durable: facts, raw frames, state and how far was seen, in one transaction.
+    /// Makes a batch durable: facts, raw frames, state and how far was seen.
     async fn write(&mut self, batch: Batch) -> Result<(), Stop> {
         let observed = Time(self.env.clock.now_ms());
-        let source = &self.settings.source;
-        let key = Bytes::copy_from_slice(source.as_str().as_bytes());
-        let mut entries = Vec::with_capacity(batch.facts.len());
+        let source = self.settings.source.clone();
         self.outcome.facts += (batch.facts.len() + batch.verbatim.len()) as u64;
-        self.outcome.malformed += batch.malformed.len() as u64;
+        self.outcome.malformed += batch.malformed.len() as u64 + batch.left_out;
         let vendor_spoke = !batch.facts.is_empty() || batch.seen_until.is_some() || !batch.state.is_empty();
-        for fact in batch.facts {
-            let value = fact.into_envelope(source, observed).to_json();
-            entries.push(Entry::new(Stream::Ingest, key.clone(), value));
+        let mut raw = if self.settings.keep_raw { batch.raw } else { Vec::new() };
+        raw.extend(self.aside.take(self.env.clock.monotonic(), batch.malformed, batch.left_out));
+        if batch.done {
+            self.aside.report();
         }
-        for envelope in batch.verbatim {
-            let key = Bytes::copy_from_slice(envelope.source.as_str().as_bytes());
-            entries.push(Entry::new(Stream::Ingest, key, envelope.bytes));
-        }
-        if self.settings.keep_raw {
-            entries.extend(batch.raw.into_iter().map(|frame| Entry::new(Stream::Raw, key.clone(), frame)));
-        }
-        for (frame, reason) in batch.malformed {
-            tracing::warn!(%source, reason, "a vendor message makes no sense and was left out; its bytes are in the raw stream");
-            entries.push(Entry::new(Stream::Raw, key.clone(), frame));
-        }
-        if entries.is_empty() && !vendor_spoke {
+        if raw.is_empty() && batch.verbatim.is_empty() && !vendor_spoke {
             return Ok(());
         }
         let mut state: Vec<(Bytes, Option<Bytes>)> =
             batch.state.into_iter().map(|(k, v)| (Bytes::from(format!("{STATE_PREFIX}{k}")), v)).collect();
         if let Some(seen) = batch.seen_until.filter(|_| !self.settings.recording) {
-            state.push((Bytes::from_static(SEEN_KEY), Some(Bytes::from(seen.ms().to_string()))));
+            let seen = within(seen, observed).ms().to_string();
+            state.push((Bytes::from_static(SEEN_KEY), Some(Bytes::from(seen))));
         }
-        // A huge snapshot goes in several calls; the state that says "this was seen" goes with the last.
-        while entries.len() > ENTRIES_PER_CALL {
-            let rest = entries.split_off(ENTRIES_PER_CALL);
-            self.env.journal.append(std::mem::replace(&mut entries, rest)).await?;
-        }
-        let commit = Commit { entries, group: self.group.clone(), state, ..Commit::default() };
-        self.env.journal.append_and_commit(commit).await?;
+        let envelopes = batch.facts.into_iter().map(|fact| fact.into_envelope(&source, observed)).collect();
+        let group = self.group.clone();
+        let handover = Handover { group, source, envelopes, verbatim: batch.verbatim, raw, state };
+        self.env.intake.hand_over(handover).await?;
         Ok(())
     }
 
@@ -388,4 +385,9 @@ impl Runner {
         let mut stream = self.env.seeds.stream(&format!("backoff/{}/{failures}", self.settings.source));
         ceiling.mul_f64(stream.random_range(0.5..=1.0))
     }
+}
+
+/// How far a vendor was seen: one event with a stamp of the year 9999 must not make everything before it look seen.
+fn within(seen: Time, now: Time) -> Time {
+    if seen.ms().saturating_sub(now.ms()) > AHEAD_MS_MAX { now } else { seen }
 }

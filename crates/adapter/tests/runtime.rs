@@ -120,7 +120,7 @@ impl World {
         let kind: &dyn Kind = registry.kind("puppet").unwrap();
         let planned = kind.plan(&serde_json::json!({ "script": self.name })).unwrap();
         let env = Environment {
-            journal: Arc::clone(&self.journal),
+            intake: Arc::new(adapter::Ingest(Arc::clone(&self.journal))),
             clock: self.clock.clone(),
             seeds: Seeds::fixed(7),
             drain: self.drain.clone(),
