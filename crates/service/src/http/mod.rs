@@ -5,6 +5,7 @@ mod extract;
 mod listen;
 mod origin;
 mod problem;
+mod seats;
 mod serve;
 
 pub use auth::{Auth, Guard, Principal, Role};
@@ -12,4 +13,4 @@ pub use extract::{Json, Path, Query, with_fallbacks};
 pub use listen::Listen;
 pub use origin::Origins;
 pub use problem::Problem;
-pub use serve::{Peer, serve};
+pub use serve::{Connection, Peer, serve};

@@ -1,4 +1,6 @@
-//! Serving a router: a bound on connections, an end to idle ones, and a graceful stop.
+//! Serving a router: a bound on connections, an end to idle and to endless ones, and a graceful stop.
+//!
+//! Where all places are taken and somebody waits, those leave who do least with theirs ([`super::seats`]).
 #![expect(
     clippy::disallowed_methods,
     reason = "connections live on the real network and idle in real time, also where the clock is a test's"
@@ -20,7 +22,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
 use super::Listen;
+use super::seats::{Seat, Seats};
 use crate::Drain;
+
+/// A request that has not been answered for so long after its first byte is given up: a whole minute is no slow line, it is
+/// somebody who holds a place.
+const REQUEST_WITHIN: Duration = Duration::from_secs(60);
+/// How often somebody is looked for who may leave, while a connection waits for a place.
+const ROOM_EVERY: Duration = Duration::from_millis(200);
 
 /// The address a request came from: `ConnectInfo<Peer>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +49,8 @@ impl Connected<IncomingStream<'_, Bounded>> for Peer {
 /// When the listener itself breaks.
 pub async fn serve(listener: TcpListener, router: Router, limits: &Listen, drain: &Drain) -> io::Result<()> {
     let places = Arc::new(Semaphore::new(limits.connections_max as usize));
-    let bounded = Bounded { listener, places, idle_max: limits.idle_max.duration() };
+    let (seats, idle_max) = (Arc::new(Seats::default()), limits.idle_max.duration());
+    let bounded = Bounded { listener, places, seats, origin: Instant::now(), idle_max };
     let drain = drain.clone();
     axum::serve(bounded, router.into_make_service_with_connect_info::<Peer>())
         .with_graceful_shutdown(async move { drain.started().await })
@@ -51,7 +61,28 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Listen, drain
 struct Bounded {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    seats: Arc<Seats>,
+    origin: Instant,
     idle_max: Duration,
+}
+
+impl Bounded {
+    /// Takes a place, making room when all are taken. A connection waits for it, so that nobody leaves for nothing.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        loop {
+            let place = Arc::clone(&self.places).acquire_owned();
+            match tokio::time::timeout(ROOM_EVERY, place).await {
+                Ok(place) => return place.ok(),
+                Err(_) => {
+                    let gone = self.seats.make_room(self.origin.elapsed());
+                    if gone > 0 {
+                        tracing::debug!(gone, "every place is taken: idle connections are closed");
+                        crate::metric::counter("service_connections_sent_away_total", &[]).increment(gone as u64);
+                    }
+                }
+            }
+        }
+    }
 }
 
 impl Listener for Bounded {
@@ -60,12 +91,15 @@ impl Listener for Bounded {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
-            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { std::future::pending().await };
             match self.listener.accept().await {
                 Ok((stream, from)) => {
+                    let Some(place) = self.place().await else { std::future::pending().await };
                     // Small frames (a tick of a view) must not wait for the one before to be acknowledged.
                     let _ = stream.set_nodelay(true);
-                    return (Connection::new(stream, place, self.idle_max), from);
+                    let (number, seat) = self.seats.sit(self.origin.elapsed());
+                    let chair =
+                        Chair { number, seat, seats: Arc::clone(&self.seats), origin: self.origin, _place: place };
+                    return (Connection::new(stream, chair, self.idle_max), from);
                 }
                 Err(error) => {
                     // Out of file descriptors, mostly: waiting is better than spinning.
@@ -81,19 +115,34 @@ impl Listener for Bounded {
     }
 }
 
-/// A connection that holds a place and breaks when it is idle too long.
-struct Connection {
+/// A place and what the others see of it; given back when dropped.
+struct Chair {
+    number: u64,
+    seat: Arc<Seat>,
+    seats: Arc<Seats>,
+    origin: Instant,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Chair {
+    fn drop(&mut self) {
+        self.seats.stand_up(self.number);
+    }
+}
+
+/// A connection that holds a place and breaks when it is idle too long, takes forever to ask, or the place is needed.
+pub struct Connection {
     stream: TcpStream,
     idle: Pin<Box<Sleep>>,
     active: Instant,
     idle_max: Duration,
-    _place: OwnedSemaphorePermit,
+    chair: Chair,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit, idle_max: Duration) -> Self {
+    fn new(stream: TcpStream, chair: Chair, idle_max: Duration) -> Self {
         let idle = Box::pin(tokio::time::sleep(idle_max));
-        Connection { stream, idle, active: Instant::now(), idle_max, _place: place }
+        Connection { stream, idle, active: Instant::now(), idle_max, chair }
     }
 
     /// Notes that something moved, or looks whether nothing has for too long. The timer is only set anew when it fires:
@@ -102,6 +151,9 @@ impl Connection {
         if poll.is_ready() {
             self.active = Instant::now();
             return poll;
+        }
+        if self.chair.seat.must_leave(cx.waker()) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         while self.idle.as_mut().poll(cx).is_ready() {
             let end = self.active + self.idle_max;
@@ -112,19 +164,37 @@ impl Connection {
         }
         Poll::Pending
     }
+
+    fn now(&self) -> Duration {
+        self.active.saturating_duration_since(self.chair.origin)
+    }
 }
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.moved(poll, cx)
+        let poll = self.moved(poll, cx);
+        if poll.is_ready() && buf.filled().len() > before {
+            let since = self.chair.seat.asking_since();
+            // Only whoever sends can be caught here; a request that is whole and being answered sends nothing.
+            if since.is_some_and(|since| self.now().saturating_sub(since) > REQUEST_WITHIN) {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.chair.seat.asked(self.now());
+        }
+        poll
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.moved(poll, cx)
+        let poll = self.moved(poll, cx);
+        if poll.is_ready() {
+            self.chair.seat.served(self.now());
+        }
+        poll
     }
 
     fn poll_write_vectored(
@@ -133,7 +203,11 @@ impl AsyncWrite for Connection {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.moved(poll, cx)
+        let poll = self.moved(poll, cx);
+        if poll.is_ready() {
+            self.chair.seat.served(self.now());
+        }
+        poll
     }
 
     fn is_write_vectored(&self) -> bool {
