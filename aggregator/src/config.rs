@@ -18,6 +18,11 @@ pub struct Config {
     /// The shortest time between two writings of live views while events come fast. The first change after a quiet
     /// time is written at once.
     pub tick: Millis,
+    /// When the figures are older than this because there is too much to do, single calls, agents and devices are put off, so
+    /// that totals stay fresh.
+    pub details_wait: Millis,
+    /// How often they are told then.
+    pub details_every: Millis,
     /// The longest time between two checkpoints while events come.
     pub checkpoint_every: Millis,
     /// Events after which a checkpoint is begun earlier. After twice as many that are not yet written, folding waits.
@@ -49,6 +54,8 @@ impl Default for Config {
             journal: journal::config::Config::default(),
             store: store::config::Config::default(),
             tick: Millis::new(20),
+            details_wait: Millis::new(500),
+            details_every: Millis::seconds(2),
             checkpoint_every: Millis::seconds(1),
             checkpoint_events: 20_000,
             batch_records: 1_000,
@@ -68,6 +75,8 @@ impl ConfigFile for Config {
         problems.within("journal", |problems| self.journal.check(problems));
         problems.within("store", |problems| self.store.check(problems));
         problems.range("tick", self.tick, Millis::new(1)..=Millis::seconds(10));
+        problems.range("details_wait", self.details_wait, Millis::new(50)..=Millis::seconds(60));
+        problems.range("details_every", self.details_every, Millis::new(100)..=Millis::seconds(60));
         problems.range("checkpoint_every", self.checkpoint_every, Millis::new(10)..=Millis::seconds(600));
         problems.range("checkpoint_events", self.checkpoint_events, 1..=10_000_000);
         problems.range("batch_records", self.batch_records, 1..=100_000);

@@ -22,6 +22,8 @@ use crate::{Error, GROUP, Result};
 
 /// How often a partition's own frame is told when nothing changes, and the lag is measured.
 const FOLD_EVERY: Duration = Duration::from_secs(1);
+/// The same while there is a lag.
+const BEHIND_EVERY: Duration = Duration::from_millis(250);
 /// How often calls are looked for of which nothing was heard for long.
 const RETIRE_EVERY: Duration = Duration::from_secs(60);
 /// How often retention is applied.
@@ -54,8 +56,15 @@ struct Membership<'a> {
     /// When views were told last, and so on: on the monotonic clock.
     told_at: Duration,
     folds_told_at: Duration,
+    details_told_at: Duration,
     retired_at: Duration,
     saved_at: Duration,
+    /// Records not folded yet, when last measured.
+    behind: u64,
+    /// All that the journal took for `ingest` before this is admitted, when last measured.
+    admitted_at: Time,
+    /// Whether details are put off.
+    holds_details: bool,
 }
 
 /// What woke the loop.
@@ -121,8 +130,12 @@ impl Follower {
             saving: None,
             told_at: Duration::ZERO,
             folds_told_at: Duration::ZERO,
+            details_told_at: Duration::ZERO,
             retired_at: Duration::ZERO,
             saved_at: now,
+            behind: 0,
+            admitted_at: Time(i64::MAX),
+            holds_details: false,
         };
         let outcome = member.run().await;
         let left = member.consumer.close().await;
@@ -188,15 +201,25 @@ impl Membership<'_> {
         self.shards.values().map(|shard| shard.unsaved).sum()
     }
 
-    fn has_news(&self) -> bool {
-        !self.outbox.is_empty() || self.shards.values().any(Shard::has_news)
+    fn has_news(&self, details: bool) -> bool {
+        !self.outbox.is_empty() || self.shards.values().any(|shard| shard.has_news(details))
+    }
+
+    fn fold_every(&self) -> Duration {
+        if self.behind > 0 { BEHIND_EVERY } else { FOLD_EVERY }
+    }
+
+    /// Totals before details: while the figures are older than they may be, single calls, agents and devices are told only
+    /// now and then. What they would have said in between is never written, read or painted.
+    fn tells_details(&self, now: Duration) -> bool {
+        !self.holds_details || now >= self.details_told_at + self.of.config.details_every.duration()
     }
 
     /// How long until something is to be done by itself.
     fn due_in(&self) -> Duration {
         let now = self.now();
-        let mut due = self.folds_told_at + FOLD_EVERY;
-        if self.has_news() {
+        let mut due = self.folds_told_at + self.fold_every();
+        if self.has_news(self.tells_details(now)) {
             due = due.min(self.told_at + self.of.config.tick.duration());
         }
         if self.saving.is_none() && self.unsaved() > 0 {
@@ -208,12 +231,12 @@ impl Membership<'_> {
     /// Does what is due.
     async fn tend(&mut self) -> Result<()> {
         let now = self.now();
-        let folds = now >= self.folds_told_at + FOLD_EVERY;
+        let folds = now >= self.folds_told_at + self.fold_every();
         if folds {
             self.folds_told_at = now;
             self.measure().await?;
         }
-        if folds || (self.has_news() && now >= self.told_at + self.of.config.tick.duration()) {
+        if folds || (self.has_news(self.tells_details(now)) && now >= self.told_at + self.of.config.tick.duration()) {
             self.tell(now).await?;
         }
         let unsaved = self.unsaved();
@@ -231,14 +254,21 @@ impl Membership<'_> {
         if retire {
             self.retired_at = self.now();
         }
+        self.admitted_at = tell::admitted_at(&*self.of.journal).await?;
+        let mut current_at = self.admitted_at.min(at);
         for shard in self.shards.values_mut() {
             shard.end = self.of.journal.end(shard.partition.0, shard.partition.1).await?;
             if retire {
                 shard.retire(at);
             }
             lag += shard.end.saturating_sub(shard.next);
-            self.outbox.add_fold(shard, at, &self.of.context.instance);
+            current_at = current_at.min(shard.current_at(at));
+            self.outbox.add_fold(shard, at.min(self.admitted_at), &self.of.context.instance);
         }
+        self.behind = lag;
+        self.holds_details = at - current_at > self.of.config.details_wait.signed();
+        let positions = self.shards.values().map(Shard::position).collect();
+        tell::position(&*self.of.journal, positions, self.consumer.generation()).await;
         self.of.telemetry.lag.set(lag as f64);
         if lag > LAG_MAX {
             self.of.lag.degraded(format!("{lag} records are not folded yet"));
@@ -249,11 +279,24 @@ impl Membership<'_> {
     }
 
     async fn tell(&mut self, now: Duration) -> Result<()> {
-        let at = self.wall();
+        let (at, details) = (self.wall(), self.tells_details(now));
+        let admitted_at = self.admitted_at;
+        if details {
+            self.details_told_at = now;
+        }
         for shard in self.shards.values_mut() {
-            if shard.has_news() {
-                self.outbox.add(shard, at);
-                self.outbox.add_fold(shard, at, &self.of.context.instance);
+            if details || shard.has_news(true) {
+                let current_at = shard.current_at(at).min(admitted_at);
+                match (details, self.holds_details) {
+                    (true, true) => shard.details_held_since = Some(current_at),
+                    (true, false) => shard.details_held_since = None,
+                    // Put off for the first time: they are as old as the figures were when they were last told.
+                    (false, _) => _ = shard.details_held_since.get_or_insert(current_at),
+                }
+            }
+            if shard.has_news(details) {
+                self.outbox.add(shard, at, details);
+                self.outbox.add_fold(shard, at.min(admitted_at), &self.of.context.instance);
             }
         }
         self.told_at = now;
@@ -347,7 +390,7 @@ impl Membership<'_> {
             self.consumer.seek(shard.position()).await?;
             tracing::info!(part = %shard.part(), next = shard.next, fence = shard.held.fence, "partition taken");
             shard.renew();
-            self.outbox.add(&mut shard, at);
+            self.outbox.add(&mut shard, at, true);
             shard.end = self.of.journal.end(stream, number).await?;
             self.outbox.add_fold(&shard, at, &self.of.context.instance);
             self.shards.insert(*partition, shard);

@@ -6,9 +6,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use journal::{Batch, Partition, Position};
 use model::envelope::Parsed;
 use model::{CallId, Envelope, Subject, Time};
-use stats::RowKey;
 use stats::fold::{Changes, PartitionFold};
 use stats::live::View;
+use stats::{Dim, RowKey};
 use store::Part;
 use store::reports::{Change, Held, Reports, StoredCall, Taken};
 
@@ -41,6 +41,10 @@ pub(crate) struct Shard {
     pub(crate) end: u64,
     /// The time of the latest event.
     pub(crate) as_of: Time,
+    /// When the journal took the latest record that is folded.
+    recorded_at: Time,
+    /// Whether live details (calls, agents, devices) are as old as this, because they were put off.
+    pub(crate) details_held_since: Option<Time>,
     /// Events folded since the last snapshot.
     pub(crate) unsaved: u64,
     /// Whether live views and changed rows are kept to be told.
@@ -63,17 +67,42 @@ struct Changed {
     calls: BTreeSet<CallId>,
     closed: BTreeSet<CallId>,
     others: BTreeSet<Subject>,
-    views: BTreeMap<String, Option<View>>,
-    rows: BTreeSet<RowKey>,
+    totals: News,
+    details: News,
     restated: BTreeSet<RowKey>,
 }
 
-/// What there is to tell live readers.
+/// What there is to tell live readers: the latest of each thing.
+#[derive(Default)]
 pub(crate) struct News {
     /// Views by key; `None`: it is gone.
     pub(crate) views: BTreeMap<String, Option<View>>,
     /// Rows that changed.
     pub(crate) rows: BTreeSet<RowKey>,
+}
+
+impl News {
+    fn is_empty(&self) -> bool {
+        self.views.is_empty() && self.rows.is_empty()
+    }
+}
+
+impl Changed {
+    fn view(&mut self, key: String, view: Option<View>) {
+        let news = if is_detail(&key) { &mut self.details } else { &mut self.totals };
+        news.views.insert(key, view);
+    }
+
+    fn row(&mut self, key: &RowKey) {
+        let detail = matches!(key.dim, Dim::Agent | Dim::Device);
+        let news = if detail { &mut self.details } else { &mut self.totals };
+        news.rows.insert(key.clone());
+    }
+}
+
+/// Whether a view speaks of a single call, agent or device: what nobody needs to the tick while there is too much to do.
+fn is_detail(view: &str) -> bool {
+    ["call/", "agent/", "device/"].iter().any(|kind| view.starts_with(kind))
 }
 
 /// What there is to store, and to tell of the past.
@@ -112,6 +141,8 @@ impl Shard {
             held: taken.held,
             end: 0,
             as_of,
+            recorded_at: Time(0),
+            details_held_since: None,
             unsaved: 0,
             tells,
             chunk: if tells { LIVE_CHUNK } else { BULK_CHUNK },
@@ -149,6 +180,7 @@ impl Shard {
                 self.unsaved += last.offset + 1 - self.next;
                 telemetry.folded(last.offset + 1 - self.next);
                 self.next = last.offset + 1;
+                self.recorded_at = self.recorded_at.max(Time(last.recorded_at_ms));
             }
             tokio::task::yield_now().await;
         }
@@ -204,11 +236,11 @@ impl Shard {
                 if key.start + self.rules.settings.grains.of(key.dim) < horizon {
                     changed.restated.insert(key.clone());
                 }
-                changed.rows.insert(key.clone());
+                changed.row(key);
             }
             // A call may have been shown by a former owner that died before it could take it back.
-            changed.views.extend(changes.closed.iter().map(|id| (format!("call/{id}"), None)));
-            changed.views.extend(changes.views);
+            changes.closed.iter().for_each(|id| changed.view(format!("call/{id}"), None));
+            changes.views.into_iter().for_each(|(key, view)| changed.view(key, view));
             changed.closed.extend(changes.closed);
         }
         changed.calls.extend(changes.calls);
@@ -218,27 +250,40 @@ impl Shard {
         changed.others.extend(changes.sources.into_iter().map(Subject::Source));
     }
 
-    /// Whether there is news.
-    pub(crate) fn has_news(&self) -> bool {
-        !self.changed.views.is_empty() || !self.changed.rows.is_empty()
+    /// A moment such that all that the journal took before it is folded; `at` is now. As far as [`Self::end`] is true.
+    pub(crate) fn current_at(&self, at: Time) -> Time {
+        if self.next >= self.end { at } else { self.recorded_at.min(at) }
     }
 
-    /// Takes the news.
-    pub(crate) fn take_news(&mut self) -> News {
-        News { views: std::mem::take(&mut self.changed.views), rows: std::mem::take(&mut self.changed.rows) }
+    /// Whether there is news; without `details`, whether there is any but of details.
+    pub(crate) fn has_news(&self, details: bool) -> bool {
+        !self.changed.totals.is_empty() || (details && !self.changed.details.is_empty())
+    }
+
+    /// Takes the news; without `details`, those stay.
+    pub(crate) fn take_news(&mut self, details: bool) -> News {
+        let mut news = std::mem::take(&mut self.changed.totals);
+        if details {
+            let mut more = std::mem::take(&mut self.changed.details);
+            news.views.append(&mut more.views);
+            news.rows.append(&mut more.rows);
+        }
+        news
     }
 
     /// Every view there is, as news: at start and takeover.
     pub(crate) fn renew(&mut self) {
-        let all = self.fold.views().into_iter().map(|view| (view.key(), Some(view)));
-        self.changed.views.extend(all);
+        for view in self.fold.views() {
+            self.changed.view(view.key(), Some(view));
+        }
     }
 
     /// Calls of which nothing was heard for half a day give their place in the queue back, as news.
     pub(crate) fn retire(&mut self, now: Time) {
         if self.tells && self.unsaved == 0 {
-            let views = self.fold.retire_stale(now);
-            self.changed.views.extend(views);
+            for (key, view) in self.fold.retire_stale(now) {
+                self.changed.view(key, view);
+            }
         }
     }
 

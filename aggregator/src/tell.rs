@@ -1,14 +1,16 @@
 //! What is told on the journal: frames for `views` and `records`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use journal::{Entry, Stream};
+use journal::{Commit, Entry, Generation, Journal, Position, Stream};
 use model::Time;
 use stats::RowKey;
-use store::frame::{self, Body, FOLD_VIEW, Fold, Frame, PartialRow, RING_MS, Version};
+use store::Part;
+use store::frame::{self, Body, DETAILS_VIEW, FOLD_VIEW, Fold, Frame, PartialRow, RING_MS, Version};
 
 use crate::shard::{Shard, Snapshot};
+use crate::{GROUP, Result};
 
 /// The most entries of one append.
 const PORTION_ENTRIES: usize = 4_000;
@@ -21,12 +23,14 @@ const ENTRY_BYTES_MAX: (usize, usize) = (1 << 10, 8 << 20);
 #[derive(Default)]
 pub(crate) struct Outbox {
     waiting: BTreeMap<Bytes, Bytes>,
+    /// Partitions of which it was said that their details are older.
+    details_told: BTreeSet<Part>,
 }
 
 impl Outbox {
-    /// Adds a partition's news. Rows older than the ring are left to the store.
-    pub(crate) fn add(&mut self, shard: &mut Shard, at: Time) {
-        let news = shard.take_news();
+    /// Adds a partition's news, details too or not. Rows older than the ring are left to the store.
+    pub(crate) fn add(&mut self, shard: &mut Shard, at: Time, details: bool) {
+        let news = shard.take_news(details);
         for (view, value) in news.views {
             let value = value.map_or_else(Bytes::new, |view| frame(shard, at, Body::View(view)).to_json().into());
             self.put(key(shard, &view), value);
@@ -43,7 +47,19 @@ impl Outbox {
         let end = shard.end.max(shard.next);
         let fold =
             Fold { part: shard.part().to_string(), owner: owner.to_owned(), next: shard.next, end, complete: true };
-        self.put(key(shard, FOLD_VIEW), frame(shard, at, Body::Fold(fold)).to_json().into());
+        let frame = |at| frame(shard, at, Body::Fold(fold.clone())).to_json().into();
+        self.put(key(shard, FOLD_VIEW), frame(shard.current_at(at)));
+        // Said only while it differs; afterwards taken back.
+        match shard.details_held_since {
+            Some(since) => self.put(key(shard, DETAILS_VIEW), frame(since)),
+            None if self.details_told.contains(shard.part()) => self.put(key(shard, DETAILS_VIEW), Bytes::new()),
+            None => return,
+        }
+        if shard.details_held_since.is_some() {
+            self.details_told.insert(shard.part().clone());
+        } else {
+            self.details_told.remove(shard.part());
+        }
     }
 
     fn put(&mut self, key: Bytes, value: Bytes) {
@@ -59,7 +75,7 @@ impl Outbox {
     /// Frames to write next, a bounded number of them; they stay here until [`Self::written`]. A partition's own frame
     /// comes after all others, so that what it calls complete is.
     pub(crate) fn portion(&self) -> Vec<Entry> {
-        let own = |key: &&Bytes| key.starts_with(FOLD_VIEW.as_bytes());
+        let own = |key: &&Bytes| key.starts_with(FOLD_VIEW.as_bytes()) || key.starts_with(DETAILS_VIEW.as_bytes());
         let others = self.waiting.iter().filter(|(key, _)| !own(key));
         let all = others.chain(self.waiting.iter().filter(|(key, _)| own(key)));
         let mut bytes = 0;
@@ -80,7 +96,8 @@ impl Outbox {
     }
 
     /// Forgets what a partition wanted to tell that is no longer ours.
-    pub(crate) fn drop_part(&mut self, part: &store::Part) {
+    pub(crate) fn drop_part(&mut self, part: &Part) {
+        self.details_told.remove(part);
         let suffix = format!("@{part}");
         self.waiting.retain(|key, _| !key.ends_with(suffix.as_bytes()));
     }
@@ -138,4 +155,31 @@ pub(crate) fn records(shard: &Shard, snapshot: &mut Snapshot, at: Time) -> Vec<E
     }
     entries.retain(|entry| fits(&entry.key, &entry.value));
     entries
+}
+
+/// Tells the journal how far the fold is, so that senders can be slowed and tools see the lag. Nobody resumes from it: the
+/// position that counts is in the store.
+pub(crate) async fn position(journal: &dyn Journal, positions: Vec<Position>, holder: Generation) {
+    let commit = Commit { group: GROUP.to_owned(), positions, fence: Some(holder), ..Commit::default() };
+    if let Err(error) = journal.append_and_commit(commit).await {
+        tracing::debug!(%error, "the position is not told to the journal");
+    }
+}
+
+/// The receiver's group: what it has not admitted yet is not in the figures either.
+const ADMITTING: &str = "receiver";
+
+/// A moment such that all that the journal took for `ingest` before it is admitted; the end of time when all is.
+pub(crate) async fn admitted_at(journal: &dyn Journal) -> Result<Time> {
+    let mut admitted = Time(i64::MAX);
+    for position in journal.committed(ADMITTING).await? {
+        let (stream, partition, next) = (position.stream, position.partition, position.offset);
+        if stream == Stream::Ingest && journal.end(stream, partition).await? > next {
+            // What cannot be read here is the receiver's to step over; it says nothing of the age.
+            if let Ok(batch) = journal.read(stream, partition, next, 1, 1).await {
+                admitted = batch.records.first().map_or(admitted, |first| admitted.min(Time(first.recorded_at_ms)));
+            }
+        }
+    }
+    Ok(admitted)
 }

@@ -35,7 +35,7 @@ pub struct Frame {
     pub version: Version,
     /// The time of the latest event that the partition has folded, vendor clock.
     pub as_of: Time,
-    /// When the frame was made, by the aggregator's clock. From it a reader tells how old its data is.
+    /// When the frame was made, by the aggregator's clock; of a [`Body::Fold`]: see [`FOLD_VIEW`].
     pub at: Time,
     /// The content.
     pub body: Body,
@@ -132,8 +132,13 @@ pub fn row_view(row: &RowKey) -> String {
     short(&view).into_owned()
 }
 
-/// The view part of the key of a partition's own frame.
+/// The view part of the key of a partition's own frame. Its [`Frame::at`] is a moment such that all that the journal took
+/// before it is folded and told: from it a reader tells how old its figures are.
 pub const FOLD_VIEW: &str = "fold";
+
+/// The view part of the key of a second such frame, there only while details (calls, agents, devices) are put off because there
+/// is too much to do: its [`Frame::at`] is the same for them.
+pub const DETAILS_VIEW: &str = "details";
 
 #[cfg(test)]
 mod tests {
