@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use crate::admit::Rules;
 use crate::config::Config;
 use crate::door::{self, Door};
+use crate::gate::Bounds;
 use crate::work::{self, Worker};
 
 /// The receiver.
@@ -125,6 +126,7 @@ impl Receiver {
             webhook_age_max_s: config.webhook_age_max.signed() / 1000,
             batch_max: config.batch_max,
             body_max: config.body_max.to_usize(),
+            bounds: Bounds { backlog: config.backlog_max, in_hand: config.in_hand_max.to_usize() },
             clock: context.clock.clone(),
         };
         Ok(Receiver { journal, directory, config, number_key, door, listener: None, upkeep })

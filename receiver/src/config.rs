@@ -28,6 +28,11 @@ pub struct Config {
     pub body_max: Size,
     /// The most events of one batch.
     pub batch_max: usize,
+    /// Bytes of batches that are being read at the same time. Beyond, senders are told to come back (429).
+    pub in_hand_max: Size,
+    /// Events that are accepted and not yet counted, here or in an aggregator that is at work. Beyond, senders are told to come
+    /// back (429), so that what is accepted is seen soon.
+    pub backlog_max: u64,
     /// An event of a live source that is observed so long after it happened is marked late.
     pub late_after: Millis,
     /// Records taken from the journal at once.
@@ -46,6 +51,8 @@ impl Default for Config {
             webhook_age_max: Millis::seconds(300),
             body_max: Size::mebibytes(4),
             batch_max: 5_000,
+            in_hand_max: Size::mebibytes(64),
+            backlog_max: 50_000,
             late_after: Millis::seconds(60),
             records_max: 4_000,
         }
@@ -62,6 +69,10 @@ impl ConfigFile for Config {
         problems.within("auth", |problems| self.auth.check(problems));
         problems.range("body_max", self.body_max, Size::bytes(1_024)..=Size::mebibytes(32));
         problems.range("batch_max", self.batch_max, 1..=20_000);
+        // Each batch is held twice while it is read; the largest must find room.
+        let twice = Size::bytes(2 * self.body_max.get());
+        problems.range("in_hand_max", self.in_hand_max, twice..=Size::mebibytes(4_096));
+        problems.range("backlog_max", self.backlog_max, 1_000..=100_000_000);
         problems.range("records_max", self.records_max, 1..=10_000);
         problems.range("late_after", self.late_after, Millis::seconds(1)..=Millis::seconds(86_400));
         problems.range("webhook_age_max", self.webhook_age_max, Millis::seconds(1)..=Millis::seconds(3_600));

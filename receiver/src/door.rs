@@ -4,14 +4,21 @@
 //! Each is checked; good ones are written to `ingest` together, bad ones are named by their place and reason, and nothing of
 //! a batch is lost because of another of its events. A bearer token with role `operator` opens the door, or a signature:
 //! `tidegate-timestamp: <Unix seconds>` and `tidegate-signature: v1=<hex HMAC-SHA256 of "timestamp.body">`.
+//!
+//! Refusals come before reading wherever they can: who it is, whether there is room ([`crate::gate`]), how large the batch says
+//! it is. A refused batch is still read to its end, and thrown away as it comes: a sender that is cut off while it writes
+//! sees a broken connection and not the refusal.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::body::{Body, BodyDataStream, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::post;
 use axum::{Json, Router};
+use bytes::BytesMut;
+use futures::StreamExt;
 use hmac::{Hmac, Mac};
 use journal::{Entry, Journal, Stream};
 use model::envelope::Parsed;
@@ -23,6 +30,13 @@ use service::http::{Guard, Principal, Problem, Role};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
+use crate::gate::{Bounds, Gate, Hand};
+
+/// How long a batch may take to come in, accepted or not.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// Of a refused batch so much is read, so that the sender sees the answer.
+const DISCARDED_MAX: usize = 32 << 20;
+
 /// What the door needs.
 #[derive(Clone)]
 pub(crate) struct Door {
@@ -33,6 +47,7 @@ pub(crate) struct Door {
     pub(crate) webhook_age_max_s: i64,
     pub(crate) batch_max: usize,
     pub(crate) body_max: usize,
+    pub(crate) bounds: Bounds,
     pub(crate) clock: Clock,
 }
 
@@ -51,50 +66,129 @@ struct Refusal {
     reason: String,
 }
 
+/// The door with its gate.
+#[derive(Clone)]
+struct Entrance {
+    door: Door,
+    gate: Arc<Gate>,
+}
+
 pub(crate) fn router(door: Door) -> Router {
-    let limit = DefaultBodyLimit::max(door.body_max);
-    Router::new().route("/v1/ingest", post(ingest)).layer(limit).with_state(door)
+    let gate = Gate::new(Arc::clone(&door.journal), door.clock.clone(), door.bounds);
+    service::http::with_fallbacks(Router::new().route("/v1/ingest", post(ingest))).with_state(Entrance { door, gate })
 }
 
 async fn ingest(
-    State(door): State<Door>,
+    State(entrance): State<Entrance>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<(StatusCode, Json<Answer>), Problem> {
-    let who = door.who(&headers, &body)?;
-    let (good, refused) = door.read(&who, &body)?;
-    let accepted = good.len();
-    if !good.is_empty() {
-        door.journal.append(good).await.map_err(|error| {
-            tracing::warn!(%error, "the journal refused a batch");
-            Problem::unavailable(
-                "the journal does not take events now; nothing of this batch was kept, send it again",
-                1,
-            )
-        })?;
+    let mut body = body.into_data_stream();
+    let clock = entrance.door.clock.clone();
+    let within = clock.timeout(BODY_WITHIN, entrance.take(&headers, &mut body)).await;
+    match within.unwrap_or_else(|_| Err(slow())) {
+        Ok(answer) => Ok(answer),
+        Err(problem) => {
+            // However it ends: the answer is the refusal.
+            let _ = clock.timeout(BODY_WITHIN, discard(&mut body)).await;
+            Err(problem)
+        }
     }
-    let status = if accepted == 0 { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::ACCEPTED };
-    Ok((status, Json(Answer { accepted, refused })))
+}
+
+fn slow() -> Problem {
+    let detail =
+        format!("the batch did not come within {} s; nothing of it was kept, send it again", BODY_WITHIN.as_secs());
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "TG0046", "too slow", detail)
+}
+
+async fn discard(body: &mut BodyDataStream) {
+    let mut read = 0;
+    while let Some(Ok(chunk)) = body.next().await {
+        read += chunk.len();
+        if read > DISCARDED_MAX {
+            break;
+        }
+    }
+}
+
+impl Entrance {
+    async fn take(
+        &self,
+        headers: &HeaderMap,
+        body: &mut BodyDataStream,
+    ) -> Result<(StatusCode, Json<Answer>), Problem> {
+        let known = self.door.known(headers)?;
+        self.gate.ask().await?;
+        let mut hand = self.gate.hand();
+        let body = self.read(headers, body, &mut hand).await?;
+        let who = match known {
+            Some(who) => who,
+            None => self.door.signer(headers, &body)?,
+        };
+        let (good, refused) = self.door.read(&who, &body)?;
+        drop(body);
+        let accepted = good.len();
+        if !good.is_empty() {
+            self.gate.pass(accepted)?;
+            self.door.journal.append(good).await.map_err(|error| {
+                tracing::warn!(%error, "the journal refused a batch");
+                Problem::unavailable(
+                    "the journal does not take events now; nothing of this batch was kept, send it again",
+                    1,
+                )
+            })?;
+        }
+        let status = if accepted == 0 { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::ACCEPTED };
+        Ok((status, Json(Answer { accepted, refused })))
+    }
+
+    /// The whole body, as far as it may be large.
+    async fn read(&self, headers: &HeaderMap, body: &mut BodyDataStream, hand: &mut Hand) -> Result<Bytes, Problem> {
+        let max = self.door.body_max;
+        let large = || Problem::too_large(format!("a batch may have {max} bytes; send smaller ones"));
+        let told = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        if told.is_some_and(|length| length > max) {
+            return Err(large());
+        }
+        let mut whole = BytesMut::new();
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk.map_err(|_| Problem::bad_request("the batch ended before it was whole"))?;
+            if whole.len() + chunk.len() > max {
+                return Err(large());
+            }
+            // Once as it came, once as the events that it is split into.
+            hand.take(2 * chunk.len())?;
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole.freeze())
+    }
 }
 
 impl Door {
-    /// A token or a signature; a signature stands for an operator of every tenant.
-    fn who(&self, headers: &HeaderMap, body: &[u8]) -> Result<Principal, Problem> {
+    /// Who sends it, by its token, before anything is read. `None`: it is signed, which only the whole batch can prove.
+    fn known(&self, headers: &HeaderMap) -> Result<Option<Principal>, Problem> {
         if headers.contains_key("tidegate-signature") {
-            self.signed(headers, body)?;
-            return Ok(Principal { name: "webhook".to_owned(), tenant: "*".to_owned(), role: Role::Operator });
+            self.fresh(headers)?;
+            return Ok(None);
         }
         let who = self.guard.judge(headers)?;
         who.require(Role::Operator)?;
-        Ok(who)
+        Ok(Some(who))
     }
 
-    fn signed(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
+    /// A signature stands for an operator of every tenant.
+    fn signer(&self, headers: &HeaderMap, body: &[u8]) -> Result<Principal, Problem> {
+        self.signed(headers, body)?;
+        Ok(Principal { name: "webhook".to_owned(), tenant: "*".to_owned(), role: Role::Operator })
+    }
+
+    /// The key for signatures, and when this batch says that it was signed: not too long ago.
+    fn fresh<'a>(&self, headers: &'a HeaderMap) -> Result<(&[u8], &'a str), Problem> {
         let Some(key) = &self.webhook_key else {
             return Err(Problem::unauthenticated("signed batches are not set up here: set receiver.webhook_key"));
         };
-        let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let stamp = text("tidegate-timestamp");
+        let stamp = text(headers, "tidegate-timestamp");
         let seconds: i64 = stamp.parse().map_err(|_| {
             Problem::unauthenticated("the header tidegate-timestamp must be the time of sending in Unix seconds")
         })?;
@@ -106,12 +200,17 @@ impl Door {
             );
             return Err(Problem::unauthenticated(detail));
         }
+        Ok((key, stamp))
+    }
+
+    fn signed(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
+        let (key, stamp) = self.fresh(headers)?;
         let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(key).expect("HMAC takes a key of any length");
         mac.update(stamp.as_bytes());
         mac.update(b".");
         mac.update(body);
-        let given =
-            text("tidegate-signature").strip_prefix("v1=").and_then(|h| hex::decode(h).ok()).unwrap_or_default();
+        let given = text(headers, "tidegate-signature").strip_prefix("v1=").and_then(|h| hex::decode(h).ok());
+        let given = given.unwrap_or_default();
         if bool::from(mac.finalize().into_bytes().as_slice().ct_eq(&given)) {
             Ok(())
         } else {
@@ -153,6 +252,10 @@ impl Door {
             Err(format!("source {source} belongs to another tenant than the token"))
         }
     }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// The events of a body, each as its own text.

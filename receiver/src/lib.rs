@@ -15,6 +15,7 @@ pub mod aside;
 mod component;
 mod config;
 mod door;
+mod gate;
 mod window;
 mod work;
 

@@ -1,0 +1,285 @@
+//! The gate before the door: whether another batch can be taken now.
+//!
+//! What is acknowledged is on disk and will be counted; the gate sees to it that it is counted soon. Two bounds:
+//!
+//! - **backlog**: events that are accepted and not yet counted, here (`ingest`, not yet admitted) and behind us (`events.*`, not
+//!   yet folded). Beyond it a sender is told to come back, before its batch is read.
+//! - **in hand**: bytes of batches that are being read and decided on. Counted as they come, so that a sender who names a large
+//!   batch and sends it slowly takes nothing from others.
+//!
+//! An aggregator that is away is no reason to refuse: the record is the truth, and is folded when it is back. So the backlog of
+//! a stage that stands still for [`STILL`] does not count.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use journal::{Journal, Stream};
+use service::http::Problem;
+use service::{Clock, metric};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::aside::GROUP;
+
+/// The group under which an aggregator tells how far it has folded.
+const FOLD: &str = "aggregator";
+/// How long a look at the journal is good.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// A stage that has not moved for so long is away.
+const STILL: Duration = Duration::from_secs(30);
+/// When a refused sender may try again, in seconds.
+const RETRY_S: u64 = 1;
+
+/// Bounds of the gate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Events that are accepted and not yet counted.
+    pub(crate) backlog: u64,
+    /// Bytes of batches that are being read and decided on.
+    pub(crate) in_hand: usize,
+}
+
+/// The gate.
+pub(crate) struct Gate {
+    journal: Arc<dyn Journal>,
+    clock: Clock,
+    bounds: Bounds,
+    hands: Arc<Semaphore>,
+    /// Events that passed, ever.
+    passed: AtomicU64,
+    seen: Mutex<Seen>,
+    looking: tokio::sync::Mutex<Stages>,
+    refused: metric::Counter,
+    backlog: metric::Gauge,
+}
+
+/// What the last look saw.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    at: Option<Duration>,
+    backlog: u64,
+    /// [`Gate::passed`] when the look began: what passed since comes on top.
+    passed: u64,
+}
+
+/// The two stages that a batch has to go through.
+#[derive(Default)]
+struct Stages {
+    admitting: Stage,
+    folding: Stage,
+}
+
+/// A stage's last move.
+#[derive(Default)]
+struct Stage {
+    done: u64,
+    moved_at: Duration,
+}
+
+impl Stage {
+    /// How much of `lag` counts, when `done` records are behind this stage.
+    fn counts(&mut self, done: u64, lag: u64, now: Duration) -> u64 {
+        if done != self.done || lag == 0 {
+            (self.done, self.moved_at) = (done, now);
+        }
+        if now.saturating_sub(self.moved_at) < STILL { lag } else { 0 }
+    }
+}
+
+/// Bytes in hand; given back when dropped.
+pub(crate) struct Hand {
+    gate: Arc<Gate>,
+    held: Option<OwnedSemaphorePermit>,
+}
+
+impl Gate {
+    pub(crate) fn new(journal: Arc<dyn Journal>, clock: Clock, bounds: Bounds) -> Arc<Gate> {
+        metric::describe_counter("receiver_refused_total", "batches refused at the door for being too much, by reason");
+        metric::describe_gauge(
+            "receiver_backlog_events",
+            "events that are accepted and not yet counted, when last looked at",
+        );
+        Arc::new(Gate {
+            journal,
+            clock,
+            bounds,
+            hands: Arc::new(Semaphore::new(kib(bounds.in_hand) as usize)),
+            passed: AtomicU64::new(0),
+            seen: Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
+            refused: metric::counter("receiver_refused_total", &[]),
+            backlog: metric::gauge("receiver_backlog_events", &[]),
+        })
+    }
+
+    /// Asked before a batch is read.
+    pub(crate) async fn ask(&self) -> Result<(), Problem> {
+        self.look().await;
+        if self.backlog() >= self.bounds.backlog { Err(self.refuse()) } else { Ok(()) }
+    }
+
+    /// Asked before a batch of so many events is written: counts them, or refuses.
+    pub(crate) fn pass(&self, events: usize) -> Result<(), Problem> {
+        let backlog = self.backlog();
+        // A first batch passes whatever its size: it is bounded by itself.
+        if backlog > 0 && backlog + events as u64 > self.bounds.backlog {
+            return Err(self.refuse());
+        }
+        self.passed.fetch_add(events as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Room for a batch that comes in.
+    pub(crate) fn hand(self: &Arc<Self>) -> Hand {
+        Hand { gate: Arc::clone(self), held: None }
+    }
+
+    fn backlog(&self) -> u64 {
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.backlog + self.passed.load(Ordering::Relaxed).saturating_sub(seen.passed)
+    }
+
+    fn refuse(&self) -> Problem {
+        self.refused.increment(1);
+        let detail = format!(
+            "events come faster than they are counted: {} wait, {} may; nothing of this batch was kept, send it again",
+            self.backlog(),
+            self.bounds.backlog
+        );
+        Problem::too_many(detail, RETRY_S)
+    }
+
+    /// Looks at the journal when the last look is too old. One looks, the others go by what was seen last.
+    async fn look(&self) {
+        let now = self.clock.monotonic();
+        let at = self.seen.lock().unwrap_or_else(PoisonError::into_inner).at;
+        if at.is_some_and(|at| now.saturating_sub(at) < LOOK_EVERY) {
+            return;
+        }
+        let Ok(mut stages) = self.looking.try_lock() else { return };
+        let passed = self.passed.load(Ordering::Relaxed);
+        // A journal that cannot be read will say so when the batch is appended.
+        let Ok((admitting, folding)) = self.lags().await else { return };
+        let backlog =
+            stages.admitting.counts(admitting.0, admitting.1, now) + stages.folding.counts(folding.0, folding.1, now);
+        self.backlog.set(backlog as f64);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen = Seen { at: Some(self.clock.monotonic()), backlog, passed };
+    }
+
+    /// For each stage: how many records are behind it, and how many before it.
+    async fn lags(&self) -> journal::Result<((u64, u64), (u64, u64))> {
+        let admitting = self.lag(GROUP, &[Stream::Ingest]).await?;
+        let folding = self.lag(FOLD, &Stream::EVENTS).await?;
+        Ok((admitting, folding))
+    }
+
+    async fn lag(&self, group: &str, streams: &[Stream]) -> journal::Result<(u64, u64)> {
+        let (mut done, mut lag) = (0, 0);
+        for position in self.journal.committed(group).await? {
+            if streams.contains(&position.stream) {
+                let end = self.journal.end(position.stream, position.partition).await?;
+                done += position.offset;
+                lag += end.saturating_sub(position.offset);
+            }
+        }
+        Ok((done, lag))
+    }
+}
+
+impl Hand {
+    /// Takes room for so many more bytes.
+    pub(crate) fn take(&mut self, bytes: usize) -> Result<(), Problem> {
+        let Ok(more) = Arc::clone(&self.gate.hands).try_acquire_many_owned(kib(bytes)) else {
+            self.gate.refused.increment(1);
+            let detail = format!(
+                "batches of {} MiB are being read, which is as much as may be; nothing of this one was kept, send it again",
+                self.gate.bounds.in_hand >> 20
+            );
+            return Err(Problem::too_many(detail, RETRY_S));
+        };
+        match &mut self.held {
+            Some(held) => held.merge(more),
+            None => self.held = Some(more),
+        }
+        Ok(())
+    }
+}
+
+fn kib(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use journal::memory::Memory;
+    use journal::{Commit, Entry, Position, Topology};
+
+    async fn append(journal: &Arc<dyn Journal>, stream: Stream, records: usize) {
+        let entries = (0..records).map(|n| Entry::new(stream, "k", n.to_string())).collect();
+        journal.append(entries).await.unwrap();
+    }
+
+    async fn commit(journal: &Arc<dyn Journal>, group: &str, stream: Stream, offset: u64) {
+        let positions = vec![Position::new(stream, 0, offset)];
+        journal.append_and_commit(Commit { group: group.to_owned(), positions, ..Commit::default() }).await.unwrap();
+    }
+
+    fn gate(backlog: u64) -> (Arc<Gate>, Arc<dyn Journal>, Clock) {
+        let clock = Clock::manual(1_795_227_084_000);
+        let journal: Arc<dyn Journal> = Memory::new(Topology::uniform(1), clock.clone());
+        (Gate::new(Arc::clone(&journal), clock.clone(), Bounds { backlog, in_hand: 4 << 10 }), journal, clock)
+    }
+
+    #[tokio::test]
+    async fn what_waits_to_be_admitted_or_folded_closes_the_gate_until_it_is_done() {
+        let (gate, journal, clock) = gate(10);
+        gate.ask().await.unwrap();
+        append(&journal, Stream::Ingest, 6).await;
+        append(&journal, Stream::EventsQueue, 6).await;
+        commit(&journal, GROUP, Stream::Ingest, 0).await;
+        commit(&journal, FOLD, Stream::EventsQueue, 1).await;
+        clock.advance(LOOK_EVERY).await;
+        let refusal = gate.ask().await.unwrap_err();
+        assert_eq!((refusal.status, refusal.retry_after_seconds), (429, Some(1)));
+        assert!(refusal.detail.contains("11 wait, 10 may"), "{}", refusal.detail);
+        commit(&journal, FOLD, Stream::EventsQueue, 6).await;
+        clock.advance(LOOK_EVERY).await;
+        gate.ask().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_passed_since_the_last_look_counts() {
+        let (gate, _, _) = gate(10);
+        gate.ask().await.unwrap();
+        gate.pass(25).unwrap();
+        assert_eq!(gate.pass(1).unwrap_err().status, 429);
+        assert_eq!(gate.ask().await.unwrap_err().status, 429);
+    }
+
+    #[tokio::test]
+    async fn an_aggregator_that_is_away_refuses_nobody_for_long() {
+        let (gate, journal, clock) = gate(10);
+        append(&journal, Stream::EventsQueue, 50).await;
+        commit(&journal, FOLD, Stream::EventsQueue, 1).await;
+        gate.ask().await.unwrap_err();
+        clock.advance(STILL + LOOK_EVERY).await;
+        gate.ask().await.unwrap();
+        commit(&journal, FOLD, Stream::EventsQueue, 2).await;
+        clock.advance(LOOK_EVERY).await;
+        gate.ask().await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn bytes_in_hand_are_bounded_and_given_back() {
+        let (gate, _, _) = gate(10);
+        let mut one = gate.hand();
+        one.take(3 << 10).unwrap();
+        let mut other = gate.hand();
+        other.take(1 << 10).unwrap();
+        assert_eq!(other.take(1).unwrap_err().status, 429);
+        drop(one);
+        other.take(3 << 10).unwrap();
+    }
+}
