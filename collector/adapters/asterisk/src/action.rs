@@ -65,8 +65,9 @@ impl Action {
 
     /// The bytes on the wire, under an ActionID.
     pub fn encode(&self, id: &str) -> Result<Vec<u8>, Error> {
-        let mut text = format!("Action: {}\r\nActionID: {id}\r\n", self.name);
-        for (key, value) in &self.headers {
+        let mut text = format!("Action: {}\r\n", self.name);
+        let own = [("ActionID", id)].into_iter();
+        for (key, value) in own.chain(self.headers.iter().map(|(key, value)| (*key, value.as_str()))) {
             if value.contains(['\r', '\n', '\0']) {
                 return Err(Error::LineEnd(key));
             }
@@ -136,6 +137,7 @@ mod tests {
         for bad in ["x\r\nAction: Command", "x\nSecret: y", "x\0y", "x\r"] {
             let action = Action::new("UserEvent").with("UserEvent", bad);
             assert_eq!(action.encode("1"), Err(Error::LineEnd("UserEvent")), "{bad:?}");
+            assert_eq!(Action::new("Ping").encode(bad), Err(Error::LineEnd("ActionID")), "{bad:?}");
         }
         assert!(matches!(Action::filter("x".repeat(2000)).encode("1"), Err(Error::Long("Filter", 2000))));
     }

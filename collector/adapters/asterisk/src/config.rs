@@ -43,6 +43,9 @@ pub struct Config {
     pub backfill: Backfill,
     /// At most so many channels are followed at once; more are set aside.
     pub channels_max: usize,
+    /// At most so many queues, agents, devices and trunks, each, are followed at once, and four times as many memberships;
+    /// more are set aside.
+    pub names_max: usize,
 }
 
 /// How to log in.
@@ -149,6 +152,7 @@ impl Default for Config {
             words: Words::default(),
             backfill: Backfill::default(),
             channels_max: 200_000,
+            names_max: 100_000,
         }
     }
 }
@@ -208,6 +212,7 @@ impl ConfigFile for Config {
         problems.range("ping_timeout", self.ping_timeout, Millis::new(100)..=Millis::seconds(300));
         problems.range("reorder_within", self.reorder_within, Millis::new(0)..=Millis::seconds(30));
         problems.range("channels_max", self.channels_max, 10..=10_000_000);
+        problems.range("names_max", self.names_max, 10..=1_000_000);
         problems.range("queues.overflow_within", self.queues.overflow_within, Millis::new(0)..=Millis::seconds(60));
         problems.range("queues.wrap_up", self.queues.wrap_up, Millis::new(0)..=Millis::seconds(3600));
         for (queue, wrap_up) in &self.queues.wrap_up_of {

@@ -40,6 +40,18 @@ pub enum Item {
     Malformed(Malformed),
 }
 
+impl Item {
+    /// How much it holds, in bytes.
+    pub fn size(&self) -> usize {
+        size_of::<Item>()
+            + match self {
+                Item::Banner(text) => text.len(),
+                Item::Frame(frame) => frame.size(),
+                Item::Malformed(bad) => bad.sample.len() + bad.reason.len(),
+            }
+    }
+}
+
 impl Frame {
     /// Of headers, for tests and for those who write AMI themselves.
     pub fn of<K: Into<String>, V: Into<String>>(headers: impl IntoIterator<Item = (K, V)>) -> Frame {
@@ -82,6 +94,17 @@ impl Frame {
         Some(secs * 1_000_000 + us)
     }
 
+    /// The frame with these headers only, the first of each.
+    #[must_use]
+    pub fn only(&self, keys: &[&str]) -> Frame {
+        Frame::of(keys.iter().filter_map(|key| Some((*key, self.raw(key)?))))
+    }
+
+    /// How much it holds, in bytes; what its headers cost beside their text included.
+    pub fn size(&self) -> usize {
+        self.headers.iter().map(|(k, v)| k.len() + v.len() + 2 * size_of::<String>()).sum()
+    }
+
     /// Every header, in order.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.headers.iter().map(|(k, v)| (k.as_str(), v.as_str()))
@@ -98,6 +121,8 @@ impl Frame {
 pub struct Reader {
     greeted: bool,
     line: Vec<u8>,
+    /// How long the line is, kept or not.
+    line_bytes: usize,
     frame: Vec<(String, String)>,
     bytes: usize,
     sample: Vec<u8>,
@@ -127,6 +152,12 @@ impl Reader {
         self.keep(rest);
     }
 
+    /// How much is held of what has not ended yet, in bytes.
+    pub fn held(&self) -> usize {
+        let headers = self.frame.iter().map(|(k, v)| k.capacity() + v.capacity() + 2 * size_of::<String>());
+        self.line.capacity() + self.sample.capacity() + headers.sum::<usize>()
+    }
+
     /// How many items are waiting to be taken.
     pub fn waiting(&self) -> usize {
         self.found.len()
@@ -136,24 +167,18 @@ impl Reader {
         self.bytes = self.bytes.saturating_add(part.len());
         let room = SAMPLE_BYTES_MAX.saturating_sub(self.sample.len()).min(part.len());
         self.sample.extend_from_slice(&part[..room]);
-        if self.line.len() + part.len() > LINE_BYTES_MAX {
-            self.fault.get_or_insert("a line is too long");
-        } else if self.bytes > FRAME_BYTES_MAX {
-            self.fault.get_or_insert("the frame is too large");
-        } else if self.fault.is_none() {
-            self.line.extend_from_slice(part);
-        }
-        if self.fault.is_some() {
-            // What follows is only searched for the empty line; a marker keeps "empty" and "cut off" apart.
-            if !part.iter().all(|b| *b == b'\r') || !self.line.is_empty() {
-                self.line.clear();
-                self.line.push(b'?');
-            }
-            self.frame.clear();
-        }
+        self.line_bytes = self.line_bytes.saturating_add(part.len());
+        let room = LINE_BYTES_MAX.saturating_sub(self.line.len()).min(part.len());
+        self.line.extend_from_slice(&part[..room]);
     }
 
+    /// What is too long is judged where it ends, so that it is judged alike however the bytes were cut into reads.
     fn end_of_line(&mut self) {
+        let long = std::mem::take(&mut self.line_bytes) > LINE_BYTES_MAX;
+        if long || self.bytes > FRAME_BYTES_MAX {
+            self.fault.get_or_insert(if long { "a line is too long" } else { "the frame is too large" });
+            self.frame.clear();
+        }
         if self.line.last() == Some(&b'\r') {
             self.line.pop();
         }
@@ -315,6 +340,43 @@ mod tests {
         assert_eq!(stamp("1795227084.1"), Some(1_795_227_084_100_000));
         for bad in ["", "soon", "1.", "1.x", "99999999999999999999.1", "-5.1"] {
             assert_eq!(stamp(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_judged_alike_however_it_was_cut() {
+        let lines = "H: 1\r\n".repeat(HEADERS_MAX - 1) + &format!("X: {}\r\n", "x".repeat(FRAME_BYTES_MAX));
+        let bytes = [lines.as_bytes(), b"\r\nEvent: B\r\n\r\n"].concat();
+        let whole = items(&bytes);
+        for step in [1, 7, 1000, LINE_BYTES_MAX, FRAME_BYTES_MAX] {
+            let mut reader = Reader::greeted();
+            bytes.chunks(step).for_each(|chunk| reader.push(chunk));
+            assert_eq!(std::iter::from_fn(|| reader.next()).collect::<Vec<_>>(), whole, "step {step}");
+        }
+    }
+
+    #[test]
+    fn a_frame_or_a_line_that_never_ends_is_held_in_bounded_memory() {
+        for piece in ["x", "H: 1\r\n", "\r", "a:\n", ": x\n", "\0"] {
+            let mut reader = Reader::greeted();
+            let chunk = piece.repeat(64 * 1024 / piece.len());
+            for _ in 0..300 {
+                reader.push(chunk.as_bytes());
+            }
+            assert!(reader.held() < 3 * FRAME_BYTES_MAX && reader.waiting() == 0, "{piece:?}: {}", reader.held());
+            reader.push(b"\r\n\r\nEvent: B\r\n\r\n");
+            let last = std::iter::from_fn(|| reader.next()).last();
+            assert!(matches!(last, Some(Item::Frame(f)) if f.event() == Some("B")), "{piece:?}");
+        }
+    }
+
+    #[test]
+    fn a_session_cut_at_any_byte_holds_nothing_back_and_invents_nothing() {
+        let bytes = b"Event: A\r\nX: 1\r\n\r\nEvent: B\r\nY: \xff\x00\r\n\r\n";
+        let whole = items(bytes);
+        for cut in 0..bytes.len() {
+            let some = items(&bytes[..cut]);
+            assert!(whole.starts_with(&some), "{cut}");
         }
     }
 }

@@ -12,6 +12,8 @@ use crate::frame::{Frame, Item, Reader};
 
 /// The most that waits to be written; more means that the PBX reads nothing any more.
 const WRITE_BYTES_MAX: usize = 1024 * 1024;
+/// The most that may come before an answer that is awaited; more means that the PBX does not answer.
+const EARLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How much is read at once.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -25,6 +27,7 @@ pub struct Link {
     ids: u64,
     /// Frames that came while an answer was awaited.
     early: VecDeque<Item>,
+    early_bytes: usize,
 }
 
 impl Link {
@@ -41,6 +44,7 @@ impl Link {
             out: BytesMut::new(),
             ids: 0,
             early: VecDeque::new(),
+            early_bytes: 0,
         })
     }
 
@@ -62,7 +66,9 @@ impl Link {
 
     /// The next item that was read; early ones first.
     pub fn take(&mut self) -> Option<Item> {
-        self.early.pop_front().or_else(|| self.reader.next())
+        let Some(item) = self.early.pop_front() else { return self.reader.next() };
+        self.early_bytes -= item.size();
+        Some(item)
     }
 
     /// Moves bytes: writes what is queued, reads what there is. Returns what was read, verbatim; nothing when it only wrote.
@@ -122,7 +128,13 @@ impl Link {
                 Some(Item::Frame(frame)) if frame.response().is_some() && frame.get("ActionID") == Some(&id) => {
                     return Ok(frame);
                 }
-                Some(item) => self.early.push_back(item),
+                Some(item) => {
+                    self.early_bytes += item.size();
+                    self.early.push_back(item);
+                    if self.early_bytes > EARLY_BYTES_MAX {
+                        return Err(Fault::Malformed(format!("{} is not answered, but a flood comes", action.name())));
+                    }
+                }
                 None => {
                     self.turn().await?;
                 }

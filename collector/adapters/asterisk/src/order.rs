@@ -9,6 +9,8 @@ use crate::frame::Frame;
 
 /// The most events that wait; beyond that the oldest go on.
 pub const HELD_MAX: usize = 65_536;
+/// The most bytes of them.
+pub const HELD_BYTES_MAX: usize = 64 << 20;
 
 /// Events that wait for earlier ones.
 #[derive(Debug, Default)]
@@ -16,6 +18,7 @@ pub struct Order {
     within_us: i64,
     held: BTreeMap<(i64, u64), Frame>,
     taken: u64,
+    bytes: usize,
     newest_us: i64,
 }
 
@@ -29,6 +32,7 @@ impl Order {
     pub fn push(&mut self, frame: Frame) -> Option<Frame> {
         let Some(us) = frame.timestamp_us().filter(|_| self.within_us > 0) else { return Some(frame) };
         self.newest_us = self.newest_us.max(us);
+        self.bytes += frame.size();
         self.held.insert((us, self.taken), frame);
         self.taken += 1;
         None
@@ -42,13 +46,15 @@ impl Order {
     /// The next event that has waited long enough.
     pub fn ready(&mut self) -> Option<Frame> {
         let (us, _) = *self.held.first_key_value()?.0;
-        let over = us + self.within_us <= self.newest_us || self.held.len() > HELD_MAX;
+        let over = us + self.within_us <= self.newest_us || self.held.len() > HELD_MAX || self.bytes > HELD_BYTES_MAX;
         if over { self.any() } else { None }
     }
 
     /// The next event, waited or not.
     pub fn any(&mut self) -> Option<Frame> {
-        self.held.pop_first().map(|(_, frame)| frame)
+        let (_, frame) = self.held.pop_first()?;
+        self.bytes -= frame.size();
+        Some(frame)
     }
 
     /// How long every event waits.
@@ -81,6 +87,22 @@ mod tests {
         assert_eq!(order.due_us(), Some(1_000_000 + 900 + 100));
         out.extend(std::iter::from_fn(|| order.any()));
         assert_eq!(out, [250, 290, 300, 310, 420, 500, 900].map(at));
+    }
+
+    #[test]
+    fn a_flood_that_waits_is_held_in_bounded_memory() {
+        let mut order = Order::within(1_000_000);
+        let large = |us: i64| {
+            let headers = [("Event", "X".to_owned()), ("Timestamp", format!("1.{us:06}")), ("A", "x".repeat(100_000))];
+            Frame::of(headers)
+        };
+        for us in 0..2_000 {
+            assert_eq!(order.push(large(us)), None);
+            while order.ready().is_some() {}
+            assert!(order.bytes <= HELD_BYTES_MAX);
+        }
+        while order.any().is_some() {}
+        assert_eq!(order.bytes, 0);
     }
 
     #[test]

@@ -28,22 +28,30 @@ impl Translator {
     /// Sets a snapshot, taken at `now_us` by the PBX's clock, against what is known.
     pub fn apply(&mut self, snapshot: &Snapshot, now_us: i64) -> Gone {
         self.advance(now_us);
+        let whole = snapshot.beyond == 0;
+        if !whole {
+            let kind = "the PBX's lists are longer than is read: nothing is concluded from what they do not name";
+            self.leave_out_bytes(kind, || format!("{} rows more", snapshot.beyond));
+        }
+        for _ in 0..snapshot.odd {
+            self.leave_out_bytes("a row of the PBX's lists names what cannot be", String::new);
+        }
         self.quality = Some(Quality::Snapshot);
         for frame in &snapshot.params {
             self.queue_params(frame, now_us);
         }
-        self.members_listed(&snapshot.members, now_us);
+        self.members_listed(&snapshot.members, whole, now_us);
         for frame in &snapshot.devices {
             self.device_state(frame, now_us);
         }
         if let Some(contacts) = &snapshot.contacts {
-            self.contacts_listed(contacts, now_us);
+            self.contacts_listed(contacts, whole, now_us);
         }
         let begun: BTreeMap<String, i64> = self.channels_listed(&snapshot.channels, now_us);
         for frame in &snapshot.entries {
             self.entry_listed(frame, now_us);
         }
-        let gone = self.candidates(snapshot, &begun);
+        let gone = if whole { self.candidates(snapshot, &begun) } else { Gone::default() };
         self.parts_listed(&snapshot.channels, &begun, &gone);
         self.members_over(now_us);
         self.quality = None;
@@ -66,12 +74,15 @@ impl Translator {
             service_level_s: now.service_level_s,
             waiting_max: now.waiting_max,
         };
+        if !self.queues.contains_key(name) && !self.has_room(self.queues.len()) {
+            return self.leave_out(frame, "more queues than names_max");
+        }
         self.queues.insert(name.to_owned(), now);
         self.touch("queue", name);
         self.say(at, Subject::Queue(name.into()), configured, format!("configured|{name}|{at}"));
     }
 
-    fn members_listed(&mut self, rows: &[Frame], at: i64) {
+    fn members_listed(&mut self, rows: &[Frame], whole: bool, at: i64) {
         let mut listed = BTreeSet::new();
         self.listed = Some(BTreeMap::new());
         for frame in rows {
@@ -85,7 +96,7 @@ impl Translator {
             self.member(frame, queue, interface, at);
         }
         let known = self.agents.values().flat_map(|a| a.queues.keys().map(|queue| (a.id.clone(), queue.clone())));
-        let gone: Vec<_> = known.filter(|pair| !listed.contains(pair)).collect();
+        let gone: Vec<_> = known.filter(|pair| whole && !listed.contains(pair)).collect();
         self.quality = Some(Quality::Inferred);
         for (agent, queue) in gone {
             self.leave_queue(&agent, &queue, at);
@@ -93,7 +104,7 @@ impl Translator {
         self.quality = Some(Quality::Snapshot);
     }
 
-    fn contacts_listed(&mut self, rows: &[Frame], at: i64) {
+    fn contacts_listed(&mut self, rows: &[Frame], whole: bool, at: i64) {
         let mut listed = BTreeSet::new();
         for frame in rows {
             let Some(endpoint) = frame.get("Endpoint") else { continue };
@@ -105,7 +116,7 @@ impl Translator {
             listed.insert(name);
         }
         let was = self.devices.iter().filter(|(name, d)| d.registered == Some(true) && name.starts_with("PJSIP/"));
-        let gone: Vec<_> = was.map(|(name, _)| name.clone()).filter(|name| !listed.contains(name)).collect();
+        let gone: Vec<_> = was.map(|(name, _)| name.clone()).filter(|name| whole && !listed.contains(name)).collect();
         for name in gone {
             self.unregistered(&name, "gone", at);
         }
@@ -125,7 +136,11 @@ impl Translator {
             }
             let since = now_us - duration_s(frame) * 1_000_000;
             begun.insert(uid.to_owned(), since);
-            if self.legs.contains_key(uid) || self.legs.len() >= self.plan.config.channels_max {
+            if self.legs.contains_key(uid) {
+                continue;
+            }
+            if self.legs.len() >= self.plan.config.channels_max {
+                self.leave_out(frame, "more channels than channels_max");
                 continue;
             }
             let id = frame.get("Linkedid").unwrap_or(uid).to_owned();
@@ -303,10 +318,25 @@ impl Translator {
     }
 }
 
-/// `Duration` of a listed channel: `HH:MM:SS`, or seconds.
+/// `Duration` of a listed channel: `HH:MM:SS`, or seconds. More than three numbers are no duration.
 fn duration_s(frame: &Frame) -> i64 {
     let text = frame.get("Duration").unwrap_or("0");
-    text.split(':')
+    text.splitn(3, ':')
         .try_fold(0i64, |sum, part| part.trim().parse::<i64>().ok().map(|n| sum * 60 + n.clamp(0, 1_000_000)))
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_never_more_than_its_clock_can_say() {
+        let of = |text: &str| duration_s(&Frame::of([("Duration", text)]));
+        assert_eq!((of("01:02:03"), of("75"), of("")), (3723, 75, 0));
+        let long = ["999999999999"; 40].join(":");
+        for odd in [long.as_str(), "1:1:1:1:1:1:1:1:1:1:1:1:1", "-9:9", "x:1"] {
+            assert!((0..=3_661_000_000).contains(&of(odd).abs()), "{odd}");
+        }
+    }
 }

@@ -24,6 +24,9 @@ use crate::translate::Translator;
 #[derive(Debug)]
 pub struct Asterisk;
 
+/// An event that is stamped so much later than the PBX's own clock says has a broken stamp. One of them taken at its word
+/// would end after-call work, decide exits and move "seen until" years ahead.
+const AHEAD_MS_MAX: i64 = 86_400_000;
 /// Vendor bytes kept for one batch at most, beyond the read that filled it.
 const RAW_CHUNKS_MAX: usize = 256;
 
@@ -109,7 +112,11 @@ async fn login(link: &mut Link, config: &Config) -> Result<(), Fault> {
             Action::login_md5(&config.username, &secret, challenge)
         }
     };
-    let answer = link.ask(&action).await?;
+    let answer = link.ask(&action).await.map_err(|fault| match fault {
+        // A name or a secret with a line end in it is the operator's to correct.
+        Fault::Bug(why) => Fault::Refused(why),
+        other => other,
+    })?;
     match answer.response() {
         Some("Success") => Ok(()),
         _ => {
@@ -197,6 +204,10 @@ impl Live {
             None => return Ok(()),
         }
         match frame.timestamp_us() {
+            Some(us) if us.div_euclid(1000) - self.vendor_now().ms() > AHEAD_MS_MAX => {
+                self.translator.refuse(&frame, "its time is more than a day ahead of the PBX's clock");
+                return Ok(());
+            }
             Some(us) => self.hear(us),
             // Without `timestampevents` our own clock has to do.
             None => self.stamped = frame.event() == Some("FullyBooted") && self.stamped,
@@ -342,6 +353,7 @@ impl Live {
             raw: std::mem::take(&mut self.raw),
             seen_until: (whole && now.ms() > 0).then_some(now),
             malformed,
+            left_out: self.translator.take_left_out(),
             round_trip_ms: self.round_trip_ms.take(),
             ..Batch::default()
         })

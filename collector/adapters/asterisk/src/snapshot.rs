@@ -4,9 +4,46 @@ use std::collections::BTreeMap;
 
 use crate::action::Action;
 use crate::frame::Frame;
+use crate::translate::Translator;
 
 /// The most rows of all lists together.
 pub const ROWS_MAX: usize = 2_000_000;
+/// The most bytes of all rows together.
+pub const ROWS_BYTES_MAX: usize = 256 << 20;
+
+/// What is read of a row.
+const KEYS: &[&str] = &[
+    "BridgeId",
+    "CallerIDNum",
+    "Channel",
+    "ChannelState",
+    "Context",
+    "Device",
+    "Duration",
+    "Endpoint",
+    "Interface",
+    "Linkedid",
+    "Location",
+    "Max",
+    "MemberName",
+    "Name",
+    "Paused",
+    "PausedReason",
+    "Penalty",
+    "Position",
+    "Priority",
+    "Queue",
+    "Reason",
+    "ServiceLevel",
+    "State",
+    "StateInterface",
+    "Status",
+    "Strategy",
+    "Uniqueid",
+    "Uri",
+    "Wait",
+    "Wrapuptime",
+];
 
 /// The lists that make a snapshot, and the event that ends each.
 const LISTS: &[(&str, &str)] = &[
@@ -21,6 +58,11 @@ const LISTS: &[(&str, &str)] = &[
 pub struct Snapshot {
     pending: BTreeMap<String, &'static str>,
     rows: usize,
+    bytes: usize,
+    /// How many rows were left out because there are too many: then nothing can be concluded from what is not listed.
+    pub beyond: u64,
+    /// How many rows were left out because they name things that cannot be.
+    pub odd: u64,
     /// Queues.
     pub params: Vec<Frame>,
     /// Members of queues.
@@ -86,7 +128,13 @@ impl Snapshot {
     }
 
     fn row(&mut self, event: &str, frame: &Frame) {
-        if self.rows == ROWS_MAX {
+        let row = frame.only(KEYS);
+        if Translator::overlong(&row).is_some() {
+            self.odd += 1;
+            return;
+        }
+        if self.rows == ROWS_MAX || self.bytes + row.size() > ROWS_BYTES_MAX {
+            self.beyond += 1;
             return;
         }
         let list = match event {
@@ -101,7 +149,8 @@ impl Snapshot {
             },
             _ => return,
         };
-        list.push(frame.clone());
+        self.bytes += row.size();
+        list.push(row);
         self.rows += 1;
     }
 }

@@ -10,6 +10,7 @@ use model::event::queue;
 use model::{Number, Quality};
 
 use super::Translator;
+use super::bounds::QUEUES_OF_AGENT_MAX;
 use crate::config::AgentName;
 use crate::frame::Frame;
 use crate::pattern::{extension, is_phone};
@@ -19,6 +20,8 @@ use crate::state::{Agent, Member, Said, Wrap};
 const IN_USE: [i32; 4] = [2, 3, 7, 8];
 const RINGING: i32 = 6;
 const UNREACHABLE: [i32; 2] = [4, 5];
+/// The most calls that ring or are spoken with one agent at once.
+const CALLS_OF_AGENT_MAX: usize = 64;
 
 impl Translator {
     /// The agent behind an endpoint.
@@ -56,7 +59,7 @@ impl Translator {
 
     pub(crate) fn meet_phone(&mut self, endpoint: &str) {
         let exten = extension(endpoint);
-        if !self.phones.contains_key(exten) {
+        if !self.phones.contains_key(exten) && self.has_room(self.phones.len()) {
             self.phones.insert(exten.to_owned(), endpoint.to_owned());
         }
     }
@@ -65,6 +68,9 @@ impl Translator {
         for member in agent.queues.values() {
             for name in [&member.name, &member.interface, &member.device] {
                 if !name.is_empty() && self.names.get(name) != Some(&agent.id) {
+                    if !self.names.contains_key(name) && !self.has_room(self.names.len() / 8) {
+                        self.names.clear(); // names of members who went: those who are there are learned again
+                    }
                     self.names.insert(name.clone(), agent.id.clone());
                 }
             }
@@ -92,8 +98,16 @@ impl Translator {
     }
 
     fn with_agent(&mut self, id: &str, at: i64, change: impl FnOnce(&mut Agent)) {
+        if !self.agents.contains_key(id) && !self.has_room(self.agents.len()) {
+            return self.leave_out_bytes("more agents than names_max", || id.to_owned());
+        }
         let mut agent = self.agents.remove(id).unwrap_or_else(|| Agent { id: id.to_owned(), ..Agent::default() });
         change(&mut agent);
+        for calls in [&mut agent.alerts, &mut agent.talks] {
+            while calls.len() > CALLS_OF_AGENT_MAX {
+                calls.pop_first();
+            }
+        }
         self.review(&mut agent, at);
         self.touch("agent", id);
         // One who is no member of any queue is only remembered while on a call.
@@ -212,7 +226,7 @@ impl Translator {
 
     /// Nobody watched since `seen`: what agents did meanwhile is unknown until something says it. Unknown is never ready.
     pub fn blind_since(&mut self, seen: model::Time) {
-        let at = seen.ms() * 1000 + 999; // after everything that was seen in that millisecond
+        let at = seen.ms().saturating_mul(1000).saturating_add(999); // after everything that was seen in that millisecond
         self.blind_us = at;
         self.quality = Some(Quality::Inferred);
         let ids: Vec<_> = self.agents.keys().cloned().collect();
@@ -255,6 +269,9 @@ impl Translator {
     pub(crate) fn member(&mut self, frame: &Frame, queue: &str, interface: &str, at: i64) {
         let name = frame.get("MemberName").or_else(|| frame.get("Name"));
         let id = self.agent_of_member(interface, name);
+        if !self.may_join(&id, queue) {
+            return self.leave_out(frame, "more agents or memberships than names_max allows");
+        }
         let mut agent = self.agents.remove(&id).unwrap_or_else(|| Agent { id: id.clone(), ..Agent::default() });
         let member = member_of(frame, interface, name, at);
         // Told late or again: what came after it stands.
@@ -268,6 +285,7 @@ impl Translator {
             agent.stale = false;
         }
         let old = agent.queues.insert(queue.to_owned(), member.clone());
+        self.memberships += usize::from(old.is_none());
         self.learn_names(&agent);
         if agent.said.is_none() {
             let logged_in = agent::LoggedIn { device: Some(agent.device.as_str().into()), team: None };
@@ -286,6 +304,14 @@ impl Translator {
         }
         self.touch("agent", &id);
         self.agents.insert(id, agent);
+    }
+
+    fn may_join(&self, id: &str, queue: &str) -> bool {
+        match self.agents.get(id) {
+            Some(agent) if agent.queues.contains_key(queue) => true,
+            Some(agent) => agent.queues.len() < QUEUES_OF_AGENT_MAX && self.has_membership_room(),
+            None => self.has_room(self.agents.len()) && self.has_membership_room(),
+        }
     }
 
     fn say_member(&mut self, id: &str, queue: &str, old: Option<&Member>, new: &Member, at: i64) {
@@ -340,6 +366,7 @@ impl Translator {
     pub(crate) fn leave_queue(&mut self, id: &str, queue: &str, at: i64) {
         let Some(mut agent) = self.agents.remove(id) else { return };
         if agent.queues.remove(queue).is_some() {
+            self.memberships -= 1;
             let removed = queue::MemberRemoved { agent: id.into() };
             self.say(at, Subject::Queue(queue.into()), removed, format!("member_removed|{queue}|{id}|{at}"));
             self.say_skills(&agent, at);

@@ -28,7 +28,8 @@ impl Translator {
         let end = endpoint(channel);
         let from_outside = context.is_some_and(|c| self.plan.is_inbound_context(c));
         if self.plan.is_trunk(end) || self.trunks.contains(end) || from_outside {
-            if self.trunks.insert(end.to_owned()) {
+            if !self.trunks.contains(end) && self.has_room(self.trunks.len()) {
+                self.trunks.insert(end.to_owned());
                 self.touch("trunk", end);
             }
             return Kind::Trunk;
@@ -57,7 +58,7 @@ impl Translator {
             return;
         }
         if self.legs.len() >= self.plan.config.channels_max {
-            return self.refuse(frame, "more channels than channels_max");
+            return self.leave_out(frame, "more channels than channels_max");
         }
         let id = frame.get("Linkedid").unwrap_or(uid);
         let begins = !self.calls.contains_key(id);
@@ -87,8 +88,10 @@ impl Translator {
     }
 
     /// Says how many lines of each trunk are in use, where that changed since it was said last.
-    pub(crate) fn trunk_usage(&mut self, source: &SourceId, at: i64) {
+    pub fn trunk_usage(&mut self, source: &SourceId, at: i64) {
         let mut now: BTreeMap<String, u32> = self.usage.keys().map(|trunk| (trunk.clone(), 0)).collect();
+        // Of a trunk that was idle and still is, there is nothing more to say.
+        now.retain(|trunk, _| self.usage.get(trunk).is_some_and(|was| *was > 0));
         let legs = self.calls.values().flat_map(|call| call.legs.values());
         for leg in legs.filter(|leg| leg.kind == Kind::Trunk) {
             *now.entry(endpoint(&leg.name).to_owned()).or_default() += 1;

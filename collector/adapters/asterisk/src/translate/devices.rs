@@ -18,6 +18,9 @@ impl Translator {
         };
         let Some(state) = state_of(word).filter(|_| self.is_device(name)) else { return };
         let word = format!("{state:?}");
+        if !self.devices.contains_key(name) && !self.has_room(self.devices.len()) {
+            return self.leave_out(frame, "more devices than names_max");
+        }
         let known = self.devices.entry(name.to_owned()).or_default();
         if known.state.as_ref() == Some(&word) {
             return;
@@ -65,6 +68,10 @@ impl Translator {
     /// Notes whether a device can be reached; false when that is known, or it is no device of people.
     fn reachable(&mut self, name: &str, now: bool) -> bool {
         if !self.is_device(name) {
+            return false;
+        }
+        if !self.devices.contains_key(name) && !self.has_room(self.devices.len()) {
+            self.leave_out_bytes("more devices than names_max", || name.to_owned());
             return false;
         }
         let known = self.devices.entry(name.to_owned()).or_default();

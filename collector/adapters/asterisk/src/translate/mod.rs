@@ -3,12 +3,14 @@
 //! - **Invariant:** facts, their times and their ids depend on the PBX's words alone: two collectors say the same.
 //! - **Invariant:** what is decided later (timeout or overflow, the end of after-call work) is decided by the PBX's clock,
 //!   as its messages and pongs tell it, never by ours.
+//! - **Invariant:** memory is bounded however many things a PBX names ([`bounds`]).
 //!
 //! References are natural keys, so that live events, snapshots and the backfill from queue_log name one occurrence alike:
 //! `offered|LINKEDID`, `queued|UNIQUEID|QUEUE|N`, `answered|UNIQUEID of the agent's channel`, …; where there is no such key
 //! the microsecond stands in.
 
 pub mod agents;
+pub mod bounds;
 pub mod channels;
 pub mod devices;
 pub mod dials;
@@ -65,6 +67,11 @@ pub struct Translator {
     pub(crate) listed: Option<BTreeMap<String, bool>>,
     /// What was said of each trunk's use.
     pub(crate) usage: BTreeMap<String, u32>,
+    /// What hangs on all calls, see [`Call::weight`].
+    weight: usize,
+    /// How many memberships all agents have.
+    pub(crate) memberships: usize,
+    surplus: bounds::Surplus,
     now_us: i64,
     due_first: bool,
     /// Until when agents were said to be unknown, because nobody watched; what a snapshot says comes after it.
@@ -92,6 +99,9 @@ impl Translator {
             lost_before_us: None,
             listed: None,
             usage: BTreeMap::new(),
+            weight: 0,
+            memberships: 0,
+            surplus: bounds::Surplus::default(),
             now_us: 0,
             due_first: false,
             blind_us: 0,
@@ -120,8 +130,9 @@ impl Translator {
                     self.due.insert((left.due_us, Due::Exit(id.to_owned())));
                 }
                 if let Some(over) = call.over_us {
-                    self.due.insert((over + REMEMBER_US, Due::Forget(id.to_owned())));
+                    self.due.insert((over.saturating_add(REMEMBER_US), Due::Forget(id.to_owned())));
                 }
+                self.weight += call.weight();
                 self.calls.insert(id.to_owned(), call);
             }
             Some(("agent", id)) => {
@@ -130,6 +141,7 @@ impl Translator {
                     self.due.insert((wrap.due_us, Due::Wrap(id.to_owned())));
                 }
                 self.learn_names(&agent);
+                self.memberships += agent.queues.len();
                 self.agents.insert(id.to_owned(), agent);
             }
             Some(("queue", id)) => {
@@ -224,7 +236,18 @@ impl Translator {
     pub fn event(&mut self, frame: &Frame, observed_us: i64) {
         let at = frame.timestamp_us().unwrap_or(observed_us);
         self.advance(at);
+        while self.due.len() > self.due_max() {
+            // A clock that stands still or runs backwards: what is due first is due now.
+            let Some((first, _)) = self.due.first() else { break };
+            self.advance(*first);
+        }
         let Some(name) = frame.event() else { return };
+        if let Some(why) = Self::overlong(frame) {
+            return self.refuse(frame, why);
+        }
+        if self.is_too_much(frame, name) {
+            return;
+        }
         self.follow_linkedid(frame, at);
         match name {
             "Newchannel" => self.new_channel(frame, at),
@@ -292,12 +315,16 @@ impl Translator {
 
     /// Takes a call out to work on it; [`Translator::put`] brings it back.
     pub(crate) fn take(&mut self, id: &str) -> Option<Call> {
-        self.calls.remove(id)
+        let call = self.calls.remove(id)?;
+        self.weight -= call.weight();
+        Some(call)
     }
 
     pub(crate) fn put(&mut self, call: Call) {
+        self.weight += call.weight();
         self.dirty.insert(format!("call/{}", call.id));
-        self.calls.insert(call.id.clone(), call);
+        let replaced = self.calls.insert(call.id.clone(), call);
+        self.weight -= replaced.map_or(0, |call| call.weight());
     }
 
     pub(crate) fn touch(&mut self, family: &str, id: &str) {
@@ -305,7 +332,7 @@ impl Translator {
     }
 
     fn forget(&mut self, id: &str) {
-        if let Some(call) = self.calls.remove(id) {
+        if let Some(call) = self.take(id) {
             for uid in call
                 .legs
                 .keys()
@@ -328,6 +355,6 @@ impl Translator {
     }
 
     pub(crate) fn schedule_forget(&mut self, call: &str, over_us: i64) {
-        self.due.insert((over_us + REMEMBER_US, Due::Forget(call.to_owned())));
+        self.due.insert((over_us.saturating_add(REMEMBER_US), Due::Forget(call.to_owned())));
     }
 }

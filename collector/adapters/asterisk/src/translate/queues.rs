@@ -16,8 +16,15 @@ use crate::state::{Alert, Call, Kind, Left, Leg, Stay, Talk};
 impl Translator {
     /// The call of a queue event; one that we never heard of begins here.
     fn call_of_queue_event(&mut self, frame: &Frame, at: i64) -> Option<(Call, String)> {
-        let (uid, channel) = (frame.get("Uniqueid")?, frame.get("Channel")?);
+        let (Some(uid), Some(channel)) = (frame.get("Uniqueid"), frame.get("Channel")) else {
+            self.refuse(frame, "a queue's event without channel");
+            return None;
+        };
         let id = self.call_of(uid).unwrap_or_else(|| frame.get("Linkedid").unwrap_or(uid).to_owned());
+        if !self.legs.contains_key(uid) && self.legs.len() >= self.plan.config.channels_max {
+            self.leave_out(frame, "more channels than channels_max");
+            return None;
+        }
         let known = self.take(&id);
         let begins = known.is_none();
         let mut call = known.unwrap_or_else(|| Call::begin(&id, uid, at));
@@ -36,9 +43,7 @@ impl Translator {
 
     pub(super) fn joined(&mut self, frame: &Frame, at: i64) {
         let Some(queue) = frame.get("Queue") else { return self.refuse(frame, "QueueCallerJoin without Queue") };
-        let Some((mut call, uid)) = self.call_of_queue_event(frame, at) else {
-            return self.refuse(frame, "QueueCallerJoin without channel");
-        };
+        let Some((mut call, uid)) = self.call_of_queue_event(frame, at) else { return };
         let position = frame.number("Position");
         self.enter_queue(&mut call, &uid, queue, position, None, at);
         self.put(call);
