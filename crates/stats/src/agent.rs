@@ -14,8 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::field::Field;
 use crate::key::Dim;
 use crate::live;
-use crate::rows::{Rows, Scope};
-use crate::tally::Tally;
+use crate::rows::{Draft, Rows, Scope};
 use crate::track::{Placed, Point, Track};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,7 +132,7 @@ impl State {
             }
             Placed::Last => {
                 let mut now = self.now.take().unwrap_or_else(|| self.standing());
-                if let Some(last) = self.track.points().last() {
+                if let Some(last) = self.track.newest() {
                     self.count_span(&now, last.time, point.time, 1, rows);
                 }
                 now.become_what(point.time, &point.what);
@@ -175,10 +174,17 @@ impl State {
         }
     }
 
-    fn scopes(&self, s: &Standing, rows: &mut Rows) -> impl Iterator<Item = Scope> + use<> {
+    /// The agent, with the team that they are in.
+    fn scope(&self, s: &Standing, rows: &mut Rows) -> Scope {
         let mut scope = |dim, id: &Arc<str>| rows.scope(&self.tenant, &self.source, dim, id);
-        let team = s.team.as_ref().map(|t| scope(Dim::Team, &t.0));
-        [Some(scope(Dim::Agent, &self.agent.0)), team].into_iter().flatten()
+        let agent = scope(Dim::Agent, &self.agent.0);
+        match &s.team {
+            Some(team) => {
+                let team = scope(Dim::Team, &team.0);
+                rows.together(&[agent, team]).unwrap_or(agent)
+            }
+            None => agent,
+        }
     }
 
     fn count_point(&self, s: &Standing, p: &Point<What>, sign: i64, rows: &mut Rows) {
@@ -191,17 +197,15 @@ impl State {
         if field.is_none() && mark.is_none() {
             return;
         }
-        for scope in self.scopes(s, rows) {
-            let tally = rows.event(&scope, p.time);
-            field.into_iter().chain(mark).for_each(|f| tally.add(f, sign));
-        }
+        let scope = self.scope(s, rows);
+        let mut tally = rows.event(&scope, p.time);
+        field.into_iter().chain(mark).for_each(|f| tally.add(f, sign));
     }
 
     fn count_span(&self, s: &Standing, from: Time, to: Time, sign: i64, rows: &mut Rows) {
         let Some(doing) = s.state else { return };
-        for scope in self.scopes(s, rows) {
-            rows.span(&scope, from, to, sign, |t, ms| add_state(t, doing, s.reason.as_deref(), ms));
-        }
+        let scope = self.scope(s, rows);
+        rows.span(&scope, from, to, sign, |t, ms| add_state(t, doing, s.reason.as_deref(), ms));
     }
 
     /// The live view.
@@ -220,13 +224,13 @@ impl State {
             queue: s.queue,
             device: s.device,
             skills: s.skills,
-            last_at: self.track.points().last().map_or(Time(0), |p| p.time),
+            last_at: self.track.newest().map_or(Time(0), |p| p.time),
         }
     }
 }
 
 /// Adds `ms` of a state.
-pub(crate) fn add_state(t: &mut Tally, doing: Doing, reason: Option<&str>, ms: i64) {
+pub(crate) fn add_state(t: &mut Draft<'_>, doing: Doing, reason: Option<&str>, ms: i64) {
     t.add(Field::StaffedMs, ms);
     let field = match doing {
         Doing::Ready => Field::ReadyMs,

@@ -10,7 +10,7 @@ use crate::agent::Change;
 use crate::field::Field;
 use crate::key::Dim;
 use crate::live;
-use crate::rows::Rows;
+use crate::rows::{Rows, Scope};
 use crate::track::{Placed, Point, Track};
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +55,9 @@ pub struct State {
     pub source: SourceId,
     base: Standing,
     track: Track<What>,
+    /// What holds after the last point, when it was asked for: a day's points are not gone through for each new one.
+    #[serde(skip)]
+    now: Option<Standing>,
     /// Points that came more than 24 hours late and were refused.
     pub refused: u64,
 }
@@ -62,7 +65,7 @@ pub struct State {
 impl State {
     /// A device of which nothing is known.
     pub fn new(device: DeviceId, source: SourceId, tenant: TenantId) -> State {
-        State { device, tenant, source, base: Standing::default(), track: Track::default(), refused: 0 }
+        State { device, tenant, source, base: Standing::default(), track: Track::default(), now: None, refused: 0 }
     }
 
     /// Folds one event in, and what it changes into `rows`.
@@ -75,27 +78,46 @@ impl State {
         };
         let point = Point::new(e, what);
         let placed = self.track.place(&point);
-        let from = match placed {
+        match placed {
             Placed::Duplicate => return Change::Unchanged,
             Placed::TooLate => {
                 self.refused += 1;
                 return Change::Refused;
             }
-            Placed::Last => self.track.points().len().saturating_sub(1),
-            Placed::At(i) => i.saturating_sub(1),
-        };
-        self.count(from, -1, rows);
-        self.track.put(placed, point);
-        self.count(from, 1, rows);
+            Placed::Last => {
+                let mut now = self.standing();
+                if let Some(last) = self.track.newest() {
+                    self.count_span(now, last.time, point.time, 1, rows);
+                }
+                self.count_mark(&point, 1, rows);
+                now.become_what(point.time, point.what);
+                self.now = Some(now);
+                self.track.put(placed, point);
+            }
+            Placed::At(i) => {
+                let from = i.saturating_sub(1);
+                self.count(from, -1, rows);
+                self.track.put(placed, point);
+                self.count(from, 1, rows);
+                self.now = None;
+            }
+        }
         for p in self.track.settle() {
             self.base.become_what(p.time, p.what);
         }
         Change::Changed
     }
 
+    fn standing(&self) -> Standing {
+        self.now.unwrap_or_else(|| {
+            let mut s = self.base;
+            self.track.points().iter().for_each(|p| s.become_what(p.time, p.what));
+            s
+        })
+    }
+
     /// The contributions of the points and closed spans from place `from` on.
     fn count(&self, from: usize, sign: i64, rows: &mut Rows) {
-        let scope = rows.scope(&self.tenant, &self.source, Dim::Device, &self.device.0);
         let mut s = self.base;
         let points = self.track.points();
         for (i, p) in points.iter().enumerate() {
@@ -103,19 +125,32 @@ impl State {
             if i < from {
                 continue;
             }
-            if let Some(quality) = p.quality {
-                rows.event(&scope, p.time).add(crate::contribution::mark_field(quality), sign);
-            }
-            if let (Some(next), Some(doing)) = (points.get(i + 1), s.shown()) {
-                rows.span(&scope, p.time, next.time, sign, |t, ms| t.add(state_field(doing), ms));
+            self.count_mark(p, sign, rows);
+            if let Some(next) = points.get(i + 1) {
+                self.count_span(s, p.time, next.time, sign, rows);
             }
         }
     }
 
+    fn scope(&self, rows: &mut Rows) -> Scope {
+        rows.scope(&self.tenant, &self.source, Dim::Device, &self.device.0)
+    }
+
+    fn count_mark(&self, p: &Point<What>, sign: i64, rows: &mut Rows) {
+        let Some(quality) = p.quality else { return };
+        let scope = self.scope(rows);
+        rows.event(&scope, p.time).add(crate::contribution::mark_field(quality), sign);
+    }
+
+    fn count_span(&self, s: Standing, from: Time, to: Time, sign: i64, rows: &mut Rows) {
+        let Some(doing) = s.shown() else { return };
+        let scope = self.scope(rows);
+        rows.span(&scope, from, to, sign, |t, ms| t.add(state_field(doing), ms));
+    }
+
     /// The live view.
     pub fn live(&self) -> live::Device {
-        let mut s = self.base;
-        self.track.points().iter().for_each(|p| s.become_what(p.time, p.what));
+        let s = self.standing();
         live::Device {
             device: self.device.clone(),
             tenant: self.tenant.clone(),
@@ -123,7 +158,7 @@ impl State {
             registered: s.registered,
             state: s.shown(),
             since: s.since,
-            last_at: self.track.points().last().map_or(Time(0), |p| p.time),
+            last_at: self.track.newest().map_or(Time(0), |p| p.time),
         }
     }
 }

@@ -8,16 +8,15 @@
 //! **Invariant:** [`Changes::rows`] are differences. Summed over all changes of a partition since its beginning they are the
 //! partition's rows; they are a function of the partition's events.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::hash::BuildHasherDefault;
+use std::collections::VecDeque;
 
 use model::{AgentId, CallId, DeviceId, Envelope, QueueId, SourceId, Subject, TenantId, Time};
 
 use crate::agent::Change;
 use crate::call::Record;
 use crate::key::{Grains, RowKey};
-use crate::live::{OPEN_MS_MAX, View};
-use crate::rows::{Mixer, Rows};
+use crate::live::{self, OPEN_MS_MAX, View};
+use crate::rows::{Map, Rows};
 use crate::tally::Row;
 use crate::{agent, contribution, device, queue, source};
 
@@ -75,8 +74,6 @@ impl Changes {
     }
 }
 
-type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mixer>>;
-
 /// The fold of one journal partition.
 #[derive(Debug)]
 pub struct PartitionFold {
@@ -87,11 +84,33 @@ pub struct PartitionFold {
     dirty_calls: Vec<CallId>,
     closed: VecDeque<CallId>,
     gauges: gauge::Gauges,
-    agents: Map<AgentId, agent::State>,
-    devices: Map<DeviceId, device::State>,
-    queues: Map<QueueId, queue::State>,
-    sources: Map<SourceId, source::State>,
-    dirty: BTreeSet<Subject>,
+    agents: Map<AgentId, Kept<agent::State>>,
+    devices: Map<DeviceId, Kept<device::State>>,
+    queues: Map<QueueId, Kept<queue::State>>,
+    sources: Map<SourceId, Kept<source::State>>,
+    /// Agents, devices, queues and sources that changed, each once.
+    dirty: Vec<Subject>,
+}
+
+/// An agent, a device, a queue or a source in memory.
+#[derive(Debug)]
+struct Kept<S> {
+    state: S,
+    /// Whether it stands among those that changed.
+    dirty: bool,
+}
+
+impl<S> Kept<S> {
+    fn new(state: S) -> Kept<S> {
+        Kept { state, dirty: false }
+    }
+
+    /// Folds an event in; whether it is the first change since changes were taken.
+    fn change(&mut self, fold: impl FnOnce(&mut S) -> Change) -> (Change, bool) {
+        let change = fold(&mut self.state);
+        let first = change != Change::Unchanged && !std::mem::replace(&mut self.dirty, true);
+        (change, first)
+    }
 }
 
 /// A call in memory.
@@ -127,7 +146,7 @@ impl PartitionFold {
             devices: Map::default(),
             queues: Map::default(),
             sources: Map::default(),
-            dirty: BTreeSet::new(),
+            dirty: Vec::new(),
         }
     }
 
@@ -167,57 +186,59 @@ impl PartitionFold {
 
     /// Takes stored agents back, at start or takeover.
     pub fn load_agents(&mut self, states: impl IntoIterator<Item = agent::State>) {
-        self.agents.extend(states.into_iter().map(|s| (s.agent.clone(), s)));
+        self.agents.extend(states.into_iter().map(|s| (s.agent.clone(), Kept::new(s))));
     }
 
     /// Takes stored devices back, at start or takeover.
     pub fn load_devices(&mut self, states: impl IntoIterator<Item = device::State>) {
-        self.devices.extend(states.into_iter().map(|s| (s.device.clone(), s)));
+        self.devices.extend(states.into_iter().map(|s| (s.device.clone(), Kept::new(s))));
     }
 
     /// Takes stored queues back, at start or takeover.
     pub fn load_queues(&mut self, states: impl IntoIterator<Item = queue::State>) {
-        self.queues.extend(states.into_iter().map(|s| (s.queue.clone(), s)));
+        self.queues.extend(states.into_iter().map(|s| (s.queue.clone(), Kept::new(s))));
     }
 
     /// Takes stored sources back, at start or takeover.
     pub fn load_sources(&mut self, states: impl IntoIterator<Item = source::State>) {
-        self.sources.extend(states.into_iter().map(|s| (s.source.clone(), s)));
+        self.sources.extend(states.into_iter().map(|s| (s.source.clone(), Kept::new(s))));
     }
 
     /// Folds one event in. What the store has of its call must have been loaded before.
     pub fn apply(&mut self, e: Envelope) -> Change {
-        let tenant = e.tenant.clone().unwrap_or_else(|| TenantId::new("default"));
-        let change = match &e.subject {
-            Subject::Call(id) => {
-                let id = id.clone();
-                return self.apply_call(id, tenant, e);
-            }
+        let tenant = || e.tenant.clone().unwrap_or_else(|| TenantId::new("default"));
+        let rows = &mut self.rows;
+        let (change, first) = match &e.subject {
+            Subject::Call(_) => return self.apply_call(e),
             Subject::Agent(id) => {
-                let new = || agent::State::new(id.clone(), e.source.clone(), tenant);
-                self.agents.entry(id.clone()).or_insert_with(new).apply(&e, &mut self.rows)
+                let new = || Kept::new(agent::State::new(id.clone(), e.source.clone(), tenant()));
+                self.agents.entry(id.clone()).or_insert_with(new).change(|state| state.apply(&e, rows))
             }
             Subject::Device(id) => {
-                let new = || device::State::new(id.clone(), e.source.clone(), tenant);
-                self.devices.entry(id.clone()).or_insert_with(new).apply(&e, &mut self.rows)
+                let new = || Kept::new(device::State::new(id.clone(), e.source.clone(), tenant()));
+                self.devices.entry(id.clone()).or_insert_with(new).change(|state| state.apply(&e, rows))
             }
             Subject::Queue(id) => {
-                let new = || queue::State::new(id.clone(), e.source.clone(), tenant);
-                self.queues.entry(id.clone()).or_insert_with(new).apply(&e)
+                let new = || Kept::new(queue::State::new(id.clone(), e.source.clone(), tenant()));
+                self.queues.entry(id.clone()).or_insert_with(new).change(|state| state.apply(&e))
             }
             Subject::Source(id) => {
-                let new = || source::State::new(id.clone(), tenant);
-                self.sources.entry(id.clone()).or_insert_with(new).apply(&e, &mut self.rows)
+                let new = || Kept::new(source::State::new(id.clone(), tenant()));
+                self.sources.entry(id.clone()).or_insert_with(new).change(|state| state.apply(&e, rows))
             }
         };
-        if change != Change::Unchanged {
-            self.dirty.insert(e.subject);
+        if first {
+            self.dirty.push(e.subject);
         }
         change
     }
 
-    fn apply_call(&mut self, id: CallId, tenant: TenantId, e: Envelope) -> Change {
-        let new = || Box::new(Held::new(Record::new(id.clone(), e.source.clone(), tenant)));
+    fn apply_call(&mut self, e: Envelope) -> Change {
+        let Subject::Call(id) = &e.subject else { return Change::Unchanged };
+        let new = || {
+            let tenant = e.tenant.clone().unwrap_or_else(|| TenantId::new("default"));
+            Box::new(Held::new(Record::new(id.clone(), e.source.clone(), tenant)))
+        };
         let held = self.calls.entry(id.clone()).or_insert_with(new);
         if held.record.knows(&e.id) {
             return Change::Unchanged;
@@ -225,9 +246,9 @@ impl PartitionFold {
         if !held.dirty {
             held.dirty = true;
             contribution::of_call(&held.record, -1, &mut self.rows);
-            self.dirty_calls.push(id);
+            self.dirty_calls.push(id.clone());
         }
-        held.record.apply(e)
+        held.record.apply_new(e)
     }
 
     /// What changed since the last time.
@@ -247,7 +268,7 @@ impl PartitionFold {
                 None => {
                     changes.closed.push(id.clone());
                     if std::mem::take(&mut held.shown) {
-                        changes.views.push((format!("call/{id}"), None));
+                        changes.views.push((live::key("call/", id.as_str()), None));
                     }
                     if !std::mem::replace(&mut held.lined, true) {
                         self.closed.push_back(id.clone());
@@ -267,10 +288,30 @@ impl PartitionFold {
                 changes.views.push((view.key(), Some(view)));
             }
             match subject {
-                Subject::Agent(id) => changes.agents.push(id),
-                Subject::Device(id) => changes.devices.push(id),
-                Subject::Queue(id) => changes.queues.push(id),
-                Subject::Source(id) => changes.sources.push(id),
+                Subject::Agent(id) => {
+                    if let Some(kept) = self.agents.get_mut(&id) {
+                        kept.dirty = false;
+                    }
+                    changes.agents.push(id);
+                }
+                Subject::Device(id) => {
+                    if let Some(kept) = self.devices.get_mut(&id) {
+                        kept.dirty = false;
+                    }
+                    changes.devices.push(id);
+                }
+                Subject::Queue(id) => {
+                    if let Some(kept) = self.queues.get_mut(&id) {
+                        kept.dirty = false;
+                    }
+                    changes.queues.push(id);
+                }
+                Subject::Source(id) => {
+                    if let Some(kept) = self.sources.get_mut(&id) {
+                        kept.dirty = false;
+                    }
+                    changes.sources.push(id);
+                }
                 Subject::Call(_) => {}
             }
         }
@@ -279,20 +320,20 @@ impl PartitionFold {
     fn view_of(&self, subject: &Subject) -> Option<View> {
         match subject {
             Subject::Call(id) => self.calls.get(id)?.record.live().map(View::Call),
-            Subject::Agent(id) => self.agents.get(id).map(|s| View::Agent(s.live())),
-            Subject::Device(id) => self.devices.get(id).map(|s| View::Device(s.live())),
-            Subject::Queue(id) => self.queues.get(id).map(|s| View::Members(s.live())),
-            Subject::Source(id) => self.sources.get(id).map(|s| View::Source(s.live())),
+            Subject::Agent(id) => self.agents.get(id).map(|kept| &kept.state).map(|s| View::Agent(s.live())),
+            Subject::Device(id) => self.devices.get(id).map(|kept| &kept.state).map(|s| View::Device(s.live())),
+            Subject::Queue(id) => self.queues.get(id).map(|kept| &kept.state).map(|s| View::Members(s.live())),
+            Subject::Source(id) => self.sources.get(id).map(|kept| &kept.state).map(|s| View::Source(s.live())),
         }
     }
 
     /// Every live view of this partition: at start or takeover, because a compacted stream may have been lost.
     pub fn views(&self) -> Vec<View> {
         let calls = self.calls.values().filter_map(|h| h.record.live()).map(View::Call);
-        let others = (self.agents.values().map(|s| View::Agent(s.live())))
-            .chain(self.devices.values().map(|s| View::Device(s.live())))
-            .chain(self.queues.values().map(|s| View::Members(s.live())))
-            .chain(self.sources.values().map(|s| View::Source(s.live())));
+        let others = (self.agents.values().map(|kept| &kept.state).map(|s| View::Agent(s.live())))
+            .chain(self.devices.values().map(|kept| &kept.state).map(|s| View::Device(s.live())))
+            .chain(self.queues.values().map(|kept| &kept.state).map(|s| View::Members(s.live())))
+            .chain(self.sources.values().map(|kept| &kept.state).map(|s| View::Source(s.live())));
         calls.chain(self.gauges.all()).chain(others).collect()
     }
 
@@ -326,7 +367,7 @@ impl PartitionFold {
             if let Some(reading) = &held.gauged {
                 self.gauges.retract(&held.record, reading);
             }
-            views.push((format!("call/{id}"), None));
+            views.push((live::key("call/", id.as_str()), None));
         }
         views.extend(self.gauges.take_touched().into_iter().map(|v| (v.key(), Some(v))));
         views
@@ -344,21 +385,21 @@ impl PartitionFold {
 
     /// An agent.
     pub fn agent(&self, id: &AgentId) -> Option<&agent::State> {
-        self.agents.get(id)
+        self.agents.get(id).map(|kept| &kept.state)
     }
 
     /// A device.
     pub fn device(&self, id: &DeviceId) -> Option<&device::State> {
-        self.devices.get(id)
+        self.devices.get(id).map(|kept| &kept.state)
     }
 
     /// A queue.
     pub fn queue(&self, id: &QueueId) -> Option<&queue::State> {
-        self.queues.get(id)
+        self.queues.get(id).map(|kept| &kept.state)
     }
 
     /// A source.
     pub fn source(&self, id: &SourceId) -> Option<&source::State> {
-        self.sources.get(id)
+        self.sources.get(id).map(|kept| &kept.state)
     }
 }

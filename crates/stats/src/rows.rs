@@ -1,4 +1,7 @@
 //! Rows under construction: where contributions are added and taken back.
+//!
+//! Adding only notes the number down; equal cells are summed when the rows are taken. What counts for several things alike (a queue, its
+//! tenant and its source) is noted once, for a scope that stands for all of them.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -8,41 +11,35 @@ use model::{SourceId, TenantId, Time};
 
 use crate::field::Field;
 use crate::key::{Dim, Grains, RowKey};
-use crate::tally::{Row, Tally};
+use crate::tally::Row;
+
+mod draft;
+mod scope;
+
+pub use draft::Draft;
+pub use scope::Scope;
+
+use draft::Drafts;
+use scope::Scopes;
 
 /// A span contributes to at most so many rows, from its beginning: two days of minutes, a month of quarter hours. A clock gone
 /// wild cannot write a million rows. Durations that are kept whole are not clipped.
 pub const SPREAD_ROWS_MAX: i64 = 3_200;
 
-/// Whose row, without its time: a short hand that one [`Rows`] gave out, and that means something only there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scope {
-    /// What kind of thing.
-    pub dim: Dim,
-    slot: u32,
-}
+/// Beyond so many notes they are summed at once, so that memory follows the rows and not what was added to them.
+const NOTES_MAX: usize = 1 << 20;
 
-/// What a scope stands for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Whose {
-    tenant: TenantId,
-    source: SourceId,
-    dim: Dim,
-    id: Arc<str>,
-}
-
-/// Beyond so many scopes all are forgotten when the rows are taken.
-const SCOPES_MAX: usize = 200_000;
-
-type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mixer>>;
+pub(crate) type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mixer>>;
 
 /// Sums of contributions by row. Contributions carry a sign: what was added with 1 is taken back with −1.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
     grains: Grains,
-    slots: Map<Whose, u32>,
-    scopes: Vec<Whose>,
-    map: Map<(u32, i64), Row>,
+    scopes: Scopes,
+    /// Which row a slot has at a time, and the place of its draft.
+    places: Map<(u32, i64), u32>,
+    keys: Vec<(u32, i64)>,
+    drafts: Drafts,
 }
 
 impl Rows {
@@ -58,34 +55,51 @@ impl Rows {
 
     /// The scope of one thing.
     pub fn scope(&mut self, tenant: &TenantId, source: &SourceId, dim: Dim, id: &Arc<str>) -> Scope {
-        let whose = Whose { tenant: tenant.clone(), source: source.clone(), dim, id: Arc::clone(id) };
-        if let Some(&slot) = self.slots.get(&whose) {
-            return Scope { dim, slot };
-        }
-        let slot = self.scopes.len() as u32;
-        self.scopes.push(whose.clone());
-        self.slots.insert(whose, slot);
-        Scope { dim, slot }
+        self.scopes.of(tenant, source, dim, id)
     }
 
-    /// The row of `scope` that holds `at`.
-    pub fn at(&mut self, scope: &Scope, at: Time) -> &mut Row {
-        self.map.entry((scope.slot, self.grains.start(scope.dim, at).0)).or_default()
+    /// One scope for several things whose rows are equally long: what is added to it is added to each of them.
+    pub fn together(&mut self, scopes: &[Scope]) -> Option<Scope> {
+        debug_assert!(scopes.iter().all(|s| self.grains.of(s.dim) == self.grains.of(scopes[0].dim)));
+        self.scopes.together(scopes)
+    }
+
+    fn place(&mut self, scope: &Scope, start: Time) -> u32 {
+        let next = self.keys.len() as u32;
+        let place = *self.places.entry((scope.slot, start.0)).or_insert(next);
+        if place == next {
+            self.keys.push((scope.slot, start.0));
+        }
+        if self.drafts.notes() > NOTES_MAX {
+            self.drafts.sum_up(self.keys.len());
+        }
+        place
     }
 
     /// The event-time tally of the row of `scope` that holds `at`.
-    pub fn event(&mut self, scope: &Scope, at: Time) -> &mut Tally {
-        &mut self.at(scope, at).event
+    pub fn event(&mut self, scope: &Scope, at: Time) -> Draft<'_> {
+        let place = self.place(scope, self.grains.start(scope.dim, at));
+        self.drafts.event(place)
+    }
+
+    /// Adds to the event-time tally of the row that holds `at` and to the cohort tally of the row that holds `offer`.
+    pub fn both(&mut self, scope: &Scope, at: Time, offer: Time, mut add: impl FnMut(&mut Draft<'_>)) {
+        let start = self.grains.start(scope.dim, at);
+        let place = self.place(scope, start);
+        add(&mut self.drafts.event(place));
+        let cohort = self.grains.start(scope.dim, offer);
+        let place = if cohort == start { place } else { self.place(scope, cohort) };
+        add(&mut self.drafts.cohort(place));
     }
 
     /// Adds the milliseconds of [`from`, `to`) to the rows that it covers, each clipped to its borders.
-    pub fn span(&mut self, scope: &Scope, from: Time, to: Time, sign: i64, add: impl Fn(&mut Tally, i64)) {
+    pub fn span(&mut self, scope: &Scope, from: Time, to: Time, sign: i64, add: impl Fn(&mut Draft<'_>, i64)) {
         let grain = self.grains.of(scope.dim);
         let to = to.min(from + grain * SPREAD_ROWS_MAX);
         let mut at = from;
         while at < to {
             let next = (self.grains.start(scope.dim, at) + grain).min(to);
-            add(self.event(scope, at), sign * (next - at));
+            add(&mut self.event(scope, at), sign * (next - at));
             at = next;
         }
     }
@@ -127,29 +141,42 @@ impl Rows {
 
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
-        self.map.is_empty()
+        self.keys.is_empty()
     }
 
-    /// How many rows.
+    /// How many rows; those of things that count together are one.
     pub fn len(&self) -> usize {
-        self.map.len()
+        self.keys.len()
     }
 
-    /// Takes out the rows that are not zero, in no order. What scopes stand for is kept for the next rows.
+    /// Takes out the rows that are not zero, in no order that means anything. What scopes stand for is kept for the next rows.
     pub fn take(&mut self) -> Vec<(RowKey, Row)> {
-        let scopes = &self.scopes;
-        let key = |slot: u32, start: i64| {
-            let w = &scopes[slot as usize];
-            let (tenant, source, id) = (w.tenant.clone(), w.source.clone(), w.id.clone());
-            RowKey { tenant, source, dim: w.dim, id, start: Time(start) }
-        };
-        let rows = self.map.drain().filter(|(_, row)| !row.is_zero());
-        let rows = rows.map(|((slot, start), row)| (key(slot, start), row)).collect();
-        if self.scopes.len() > SCOPES_MAX {
-            self.scopes.clear();
-            self.slots.clear();
+        let shared = self.share();
+        self.drafts.sum_up(self.keys.len());
+        let mut sums = self.drafts.take();
+        for (from, to) in shared {
+            let row = std::mem::take(&mut sums[from as usize]);
+            to.iter().for_each(|to| sums[*to as usize].plus(&row));
         }
+        let scopes = &self.scopes;
+        let key = |(slot, start): (u32, i64)| scopes.key(slot, Time(start));
+        let rows =
+            self.keys.drain(..).zip(sums).filter(|(_, row)| !row.is_zero()).map(|(k, row)| (key(k), row)).collect();
+        self.places.clear();
+        self.scopes.forget_many();
         rows
+    }
+
+    /// The rows that count for several things: the place of each, and the places of the rows of those things.
+    fn share(&mut self) -> Vec<(u32, Vec<u32>)> {
+        let mut shared = Vec::new();
+        for from in 0..self.keys.len() {
+            let (slot, start) = self.keys[from];
+            let Some(parts) = self.scopes.parts(slot) else { continue };
+            let to = parts.iter().map(|part| self.place(part, Time(start))).collect();
+            shared.push((from as u32, to));
+        }
+        shared
     }
 
     /// The rows that are not zero, in no order.

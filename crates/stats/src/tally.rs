@@ -24,7 +24,8 @@ pub struct Tally {
     pub(crate) labels: BTreeMap<(u8, Arc<str>), i64>,
 }
 
-fn key(field: Field, sub: u32) -> u32 {
+/// What a cell is sorted by.
+pub(crate) fn cell_key(field: Field, sub: u32) -> u32 {
     ((field as u32) << SUB_BITS) | sub.min(SUB_MAX)
 }
 
@@ -32,6 +33,12 @@ impl Tally {
     /// The neutral element.
     pub fn new() -> Tally {
         Tally::default()
+    }
+
+    /// Of cells in order, each once and none 0.
+    pub(crate) fn of_cells(cells: Vec<(u32, i64)>) -> Tally {
+        debug_assert!(cells.is_sorted_by(|a, b| a.0 < b.0) && cells.iter().all(|c| c.1 != 0));
+        Tally { cells, labels: BTreeMap::new() }
     }
 
     /// Whether nothing is counted.
@@ -46,7 +53,7 @@ impl Tally {
 
     /// Adds `n` to one cell of a field.
     pub fn add_cell(&mut self, field: Field, sub: u32, n: i64) {
-        self.add_key(key(field, sub), n);
+        self.add_key(cell_key(field, sub), n);
     }
 
     fn add_key(&mut self, key: u32, n: i64) {
@@ -98,13 +105,13 @@ impl Tally {
 
     /// The value of one cell.
     pub fn cell(&self, field: Field, sub: u32) -> i64 {
-        let key = key(field, sub);
+        let key = cell_key(field, sub);
         self.cells.binary_search_by_key(&key, |c| c.0).map_or(0, |i| self.cells[i].1)
     }
 
     /// The cells of a field that are not 0, as (sub, value), ascending.
     pub fn cells(&self, field: Field) -> impl Iterator<Item = (u32, i64)> + '_ {
-        let from = self.cells.partition_point(|c| c.0 < key(field, 0));
+        let from = self.cells.partition_point(|c| c.0 < cell_key(field, 0));
         self.cells[from..].iter().take_while(move |c| c.0 >> SUB_BITS == field as u32).map(|c| (c.0 & SUB_MAX, c.1))
     }
 
@@ -134,7 +141,9 @@ impl Tally {
     }
 
     fn combine(&mut self, other: &Tally, sign: i64) {
-        if other.cells.len() * 4 < self.cells.len() {
+        if self.cells.is_empty() && sign == 1 {
+            self.cells.clone_from(&other.cells);
+        } else if other.cells.len() * 4 < self.cells.len() {
             for &(key, n) in &other.cells {
                 self.add_key(key, sign * n);
             }
@@ -195,7 +204,8 @@ fn merged(a: &[(u32, i64)], b: &[(u32, i64)], sign: i64) -> Vec<(u32, i64)> {
     out
 }
 
-fn cut(label: &str) -> &str {
+/// A label as long as it may be.
+pub(crate) fn cut(label: &str) -> &str {
     let mut end = label.len().min(LABEL_BYTES_MAX);
     while !label.is_char_boundary(end) {
         end -= 1;

@@ -1,5 +1,7 @@
 //! Points of a state in time, in order whatever their arrival.
 
+use std::collections::VecDeque;
+
 use model::{Envelope, EventId, Quality, Time};
 use serde::{Deserialize, Serialize};
 
@@ -66,24 +68,29 @@ pub enum Placed {
 /// The points of the last 24 hours. What is older is settled: folded into a base that no late point changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Track<P> {
-    points: Vec<Point<P>>,
+    points: VecDeque<Point<P>>,
 }
 
 impl<P> Default for Track<P> {
     fn default() -> Self {
-        Track { points: Vec::new() }
+        Track { points: VecDeque::new() }
     }
 }
 
 impl<P> Track<P> {
     /// The points, in order.
-    pub fn points(&self) -> &[Point<P>] {
+    pub fn points(&self) -> &VecDeque<Point<P>> {
         &self.points
+    }
+
+    /// The last of them.
+    pub fn newest(&self) -> Option<&Point<P>> {
+        self.points.back()
     }
 
     /// Where `point` belongs.
     pub fn place(&self, point: &Point<P>) -> Placed {
-        let Some(newest) = self.points.last() else { return Placed::Last };
+        let Some(newest) = self.newest() else { return Placed::Last };
         if newest.order() < point.order() {
             return Placed::Last;
         }
@@ -99,7 +106,7 @@ impl<P> Track<P> {
     /// Puts `point` where [`Track::place`] said.
     pub fn put(&mut self, placed: Placed, point: Point<P>) {
         match placed {
-            Placed::Last => self.points.push(point),
+            Placed::Last => self.points.push_back(point),
             Placed::At(i) => self.points.insert(i, point),
             Placed::Duplicate | Placed::TooLate => {}
         }
@@ -108,8 +115,11 @@ impl<P> Track<P> {
     /// Takes out the oldest points that no admissible late point can come before: all but the last of those that are
     /// older than the window.
     pub fn settle(&mut self) -> Vec<Point<P>> {
-        let Some(newest) = self.points.last() else { return Vec::new() };
+        let Some(newest) = self.newest() else { return Vec::new() };
         let horizon = newest.time + -WINDOW_MS;
+        if self.points.get(1).is_none_or(|second| second.time >= horizon) {
+            return Vec::new(); // nearly always: nothing is old but the one that must stay
+        }
         let old = self.points.partition_point(|p| p.time < horizon);
         self.points.drain(..old.saturating_sub(1)).collect()
     }

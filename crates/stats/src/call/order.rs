@@ -104,9 +104,11 @@ impl Record {
 
     /// Folds one event in. Whatever the order of arrival, the same set of events gives the same record.
     pub fn apply(&mut self, e: Envelope) -> Change {
-        if self.knows(&e.id) {
-            return Change::Unchanged;
-        }
+        if self.knows(&e.id) { Change::Unchanged } else { self.apply_new(e) }
+    }
+
+    /// Folds in an event that the record does not know.
+    pub(crate) fn apply_new(&mut self, e: Envelope) -> Change {
         if self.timeline.len() >= EVENTS_MAX {
             self.dropped = self.dropped.saturating_add(1);
             return Change::Refused;

@@ -18,15 +18,17 @@ use model::{Quality, Time};
 use crate::call::Record;
 use crate::field::Field;
 use crate::key::{Dim, Grains, RowKey};
-use crate::rows::{Rows, Scope};
-use crate::tally::{Row, Tally};
+use crate::rows::{Draft, Rows, Scope};
+use crate::tally::Row;
 
 /// Adds (`sign` 1) or takes back (−1) everything that a call counts for.
 pub fn of_call(record: &Record, sign: i64, rows: &mut Rows) {
     if record.timeline().is_empty() {
         return;
     }
-    let mut sink = Sink { rows, sign, record };
+    let tenant = rows.scope(&record.tenant, &record.source, Dim::Tenant, &record.tenant.0);
+    let source = rows.scope(&record.tenant, &record.source, Dim::Source, &record.source.0);
+    let mut sink = Sink { rows, sign, record, tenant, source };
     if record.phantom() {
         sink.phantom();
         return;
@@ -57,6 +59,8 @@ struct Sink<'a> {
     rows: &'a mut Rows,
     sign: i64,
     record: &'a Record,
+    tenant: Scope,
+    source: Scope,
 }
 
 impl Sink<'_> {
@@ -64,22 +68,22 @@ impl Sink<'_> {
         self.rows.scope(&self.record.tenant, &self.record.source, dim, id)
     }
 
+    /// The tenant and the source of the call, and with them what is given.
+    fn wholes_and(&mut self, more: Option<Scope>) -> Scope {
+        let whole = [more.unwrap_or(self.tenant), self.tenant, self.source];
+        let parts = if more.is_some() { &whole[..] } else { &whole[1..] };
+        self.rows.together(parts).unwrap_or(self.tenant)
+    }
+
     /// The tenant and the source of the call.
-    fn wholes(&mut self) -> [Scope; 2] {
-        let r = self.record;
-        [self.scope(Dim::Tenant, &r.tenant.0), self.scope(Dim::Source, &r.source.0)]
+    fn wholes(&mut self) -> Scope {
+        self.wholes_and(None)
     }
 
     /// Adds to the event-time row of `at` and to the cohort row of `offer`.
-    fn both(&mut self, scope: &Scope, at: Time, offer: Time, add: impl Fn(&mut Tally, i64)) {
-        let (sign, grains) = (self.sign, self.rows.grains());
-        let row = self.rows.at(scope, at);
-        add(&mut row.event, sign);
-        if grains.start(scope.dim, at) == grains.start(scope.dim, offer) {
-            add(&mut row.cohort, sign);
-        } else {
-            add(&mut self.rows.at(scope, offer).cohort, sign);
-        }
+    fn both(&mut self, scope: &Scope, at: Time, offer: Time, add: impl Fn(&mut Draft<'_>, i64)) {
+        let sign = self.sign;
+        self.rows.both(scope, at, offer, |t| add(t, sign));
     }
 
     fn count(&mut self, scope: &Scope, at: Time, offer: Time, field: Field) {

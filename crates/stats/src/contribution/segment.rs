@@ -46,39 +46,48 @@ impl Segment {
 }
 
 impl Sink<'_> {
-    fn people(&mut self, agent: Option<&AgentId>, team: Option<&TeamId>, device: Option<&DeviceId>) -> Vec<Scope> {
-        let agent = agent.map(|a| self.scope(Dim::Agent, &a.0));
-        let team = team.map(|t| self.scope(Dim::Team, &t.0));
-        let device = device.map(|d| self.scope(Dim::Device, &d.0));
-        [agent, team, device].into_iter().flatten().collect()
+    /// An agent with their team and device, as far as they are known.
+    fn people(&mut self, agent: Option<&AgentId>, team: Option<&TeamId>, device: Option<&DeviceId>) -> Option<Scope> {
+        let mut known = [self.tenant; 3];
+        let mut n = 0;
+        let all =
+            [(Dim::Agent, agent.map(|a| &a.0)), (Dim::Team, team.map(|t| &t.0)), (Dim::Device, device.map(|d| &d.0))];
+        for (dim, id) in all {
+            if let Some(id) = id {
+                known[n] = self.scope(dim, id);
+                n += 1;
+            }
+        }
+        self.rows.together(&known[..n])
     }
 
     pub(super) fn segment(&mut self, s: &Segment) {
         let people = self.people(s.agent.as_ref(), s.team.as_ref(), s.device.as_ref());
-        let wholes = self.wholes();
         if let Some(queue) = &s.queue {
-            let [tenant, source] = wholes;
-            for scope in [self.scope(Dim::Queue, &queue.0), tenant, source] {
-                self.stay(&scope, s);
-                self.conversation(&scope, s);
-                self.service_level(&scope, s);
-                s.alerts.iter().for_each(|a| self.alert(&scope, s, a));
+            let queue = self.scope(Dim::Queue, &queue.0);
+            let scope = self.wholes_and(Some(queue));
+            self.stay(&scope, s);
+            self.conversation(&scope, s);
+            self.service_level(&scope, s);
+            s.alerts.iter().for_each(|a| self.alert(&scope, s, a));
+            if let Some(p) = people {
+                self.answer_of_person(&p, s);
             }
-            people.iter().for_each(|p| self.answer_of_person(p, s));
         } else {
             let outbound = self.record.direction == Direction::Outbound;
-            wholes.iter().for_each(|w| self.direct(w, s, outbound));
-            for p in &people {
-                self.direct(p, s, outbound);
+            let wholes = self.wholes();
+            self.direct(&wholes, s, outbound);
+            if let Some(p) = people {
+                self.direct(&p, s, outbound);
                 if outbound {
-                    self.work(p, s);
+                    self.work(&p, s);
                 } else {
-                    self.answer_of_person(p, s);
+                    self.answer_of_person(&p, s);
                 }
             }
         }
         for alert in &s.alerts {
-            for p in self.people(Some(&alert.agent), alert.team.as_ref(), alert.device.as_ref()) {
+            if let Some(p) = self.people(Some(&alert.agent), alert.team.as_ref(), alert.device.as_ref()) {
                 self.alert(&p, s, alert);
             }
         }

@@ -31,7 +31,7 @@ impl Sink<'_> {
         let queues = r.segments.iter().filter_map(|s| s.queue.as_ref()).map(|q| (Dim::Queue, &q.0));
         let nodes = r.ivr.iter().map(|v| (Dim::Ivr, &v.node.0));
         let named: BTreeSet<_> = queues.chain(nodes).collect();
-        let mut scopes = self.wholes().to_vec();
+        let mut scopes = vec![self.wholes()];
         scopes.extend(named.into_iter().map(|(dim, id)| self.scope(dim, id)));
         for scope in scopes {
             self.count(&scope, r.offered_at, r.offered_at, Field::Phantom);
@@ -41,16 +41,15 @@ impl Sink<'_> {
     pub(super) fn whole_call(&mut self) {
         let r = self.record;
         let offer = r.offered_at;
-        for scope in self.wholes() {
-            self.count(&scope, offer, offer, Field::Calls);
-            if let Some(at) = r.ended_at {
-                self.count(&scope, at, offer, Field::CallsEnded);
-            }
-            r.ivr.iter().for_each(|v| self.visit(&scope, v));
+        let wholes = self.wholes();
+        self.count(&wholes, offer, offer, Field::Calls);
+        if let Some(at) = r.ended_at {
+            self.count(&wholes, at, offer, Field::CallsEnded);
         }
         for v in &r.ivr {
             let scope = self.scope(Dim::Ivr, &v.node.0);
-            self.visit(&scope, v);
+            let all = self.wholes_and(Some(scope));
+            self.visit(&all, v);
             for (at, choice) in &v.choices {
                 self.both(&scope, *at, v.entered_at, |t, n| t.add_label(Field::IvrChoice, choice, n));
             }
@@ -83,12 +82,11 @@ impl Sink<'_> {
         for d in &self.record.diversions {
             let label = format!("{}|{}|{}", d.target, d.rule, d.level);
             let queue = d.queue.as_ref().map(|q| self.scope(Dim::Queue, &q.0));
-            for scope in queue.into_iter().chain(self.wholes()) {
-                self.both(&scope, d.at, d.at, |t, n| {
-                    t.add_label(Field::Diverted, &label, n);
-                    t.add(Field::DivertedAtGate, n * i64::from(d.at_gate));
-                });
-            }
+            let scope = self.wholes_and(queue);
+            self.both(&scope, d.at, d.at, |t, n| {
+                t.add_label(Field::Diverted, &label, n);
+                t.add(Field::DivertedAtGate, n * i64::from(d.at_gate));
+            });
         }
     }
 
@@ -100,7 +98,8 @@ impl Sink<'_> {
         let queue = last.and_then(|s| s.queue.as_ref()).map(|q| self.scope(Dim::Queue, &q.0));
         let agent = last.and_then(|s| s.agent.as_ref()).map(|a| self.scope(Dim::Agent, &a.0));
         let team = last.and_then(|s| s.team.as_ref()).map(|t| self.scope(Dim::Team, &t.0));
-        for scope in self.wholes().into_iter().chain([queue, agent, team].into_iter().flatten()) {
+        let wholes = self.wholes_and(queue);
+        for scope in [Some(wholes), agent, team].into_iter().flatten() {
             self.both(&scope, csat.at, offer, |t, n| {
                 t.add(Field::CsatCount, n);
                 t.add(Field::CsatMicro, n * csat.micro());
@@ -151,7 +150,8 @@ impl Sink<'_> {
         agents.dedup();
         let queues = queues.iter().map(|q| self.scope(Dim::Queue, &q.0)).collect::<Vec<_>>();
         let agents = agents.iter().map(|a| self.scope(Dim::Agent, &a.0)).collect::<Vec<_>>();
-        for scope in self.wholes().into_iter().chain(queues).chain(agents) {
+        let wholes = self.wholes();
+        for scope in queues.into_iter().chain(agents).chain([wholes]) {
             let sign = self.sign;
             self.rows.event(&scope, at).add(mark_field(quality), sign);
         }

@@ -1,11 +1,12 @@
 //! Counts of open calls per queue, kept up as calls change.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use model::{CallId, QueueId, TenantId, Time};
 
 use crate::call::Record;
 use crate::live::{LastServed, Queue, View};
+use crate::rows::Map;
 
 /// What one call adds to the gauges.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,24 +33,28 @@ impl Reading {
 struct Gauge {
     counts: Queue,
     waiting: BTreeSet<(Time, CallId)>,
+    touched: bool,
 }
 
 /// The gauges of all queues of a partition.
 #[derive(Debug, Default)]
 pub(super) struct Gauges {
-    queues: BTreeMap<(TenantId, QueueId), Gauge>,
-    touched: BTreeSet<(TenantId, QueueId)>,
+    all: Vec<Gauge>,
+    places: Map<TenantId, Map<QueueId, usize>>,
+    touched: Vec<usize>,
 }
 
 impl Gauges {
     /// Takes back what the call added before, adds what it adds now, and says what that is.
     pub(super) fn replace(&mut self, before: Option<Reading>, record: &Record) -> Option<Reading> {
         let now = Reading::of(record);
-        if let Some(reading) = &before {
-            self.add(record, reading, -1);
-        }
-        if let Some(reading) = &now {
-            self.add(record, reading, 1);
+        if before != now {
+            if let Some(reading) = &before {
+                self.add(record, reading, -1);
+            }
+            if let Some(reading) = &now {
+                self.add(record, reading, 1);
+            }
         }
         self.note_served(record);
         now
@@ -60,13 +65,24 @@ impl Gauges {
         self.add(record, reading, -1);
     }
 
+    fn place(&self, tenant: &TenantId, queue: &QueueId) -> Option<usize> {
+        self.places.get(tenant)?.get(queue).copied()
+    }
+
+    /// The gauge of a queue, to be changed.
     fn gauge(&mut self, tenant: &TenantId, queue: &QueueId) -> &mut Gauge {
-        let key = (tenant.clone(), queue.clone());
-        self.touched.insert(key.clone());
-        let (tenant, queue) = key.clone();
-        self.queues
-            .entry(key)
-            .or_insert_with(|| Gauge { counts: Queue::empty(tenant, queue), waiting: BTreeSet::new() })
+        let place = self.place(tenant, queue).unwrap_or_else(|| {
+            let place = self.all.len();
+            let counts = Queue::empty(tenant.clone(), queue.clone());
+            self.all.push(Gauge { counts, waiting: BTreeSet::new(), touched: false });
+            self.places.entry(tenant.clone()).or_default().insert(queue.clone(), place);
+            place
+        });
+        let gauge = &mut self.all[place];
+        if !std::mem::replace(&mut gauge.touched, true) {
+            self.touched.push(place);
+        }
+        gauge
     }
 
     fn add(&mut self, record: &Record, reading: &Reading, sign: i64) {
@@ -102,7 +118,7 @@ impl Gauges {
         for s in &record.segments {
             let (Some(queue), Some(at), Some(wait_ms)) = (&s.queue, s.counted_answer(), s.wait_ms) else { continue };
             let served = Some(LastServed { at, wait_ms });
-            let known = self.queues.get(&(record.tenant.clone(), queue.clone())).and_then(|g| g.counts.last_served);
+            let known = self.place(&record.tenant, queue).and_then(|place| self.all[place].counts.last_served);
             if served > known {
                 self.gauge(&record.tenant, queue).counts.last_served = served;
             }
@@ -112,16 +128,20 @@ impl Gauges {
     /// The gauges that changed since the last time.
     pub(super) fn take_touched(&mut self) -> Vec<View> {
         let touched = std::mem::take(&mut self.touched);
-        touched.into_iter().filter_map(|k| self.queues.get(&k)).map(|g| View::Queue(g.counts.clone())).collect()
+        let view = |place: usize| {
+            self.all[place].touched = false;
+            View::Queue(self.all[place].counts.clone())
+        };
+        touched.into_iter().map(view).collect()
     }
 
     /// Forgets which gauges changed.
     pub(super) fn forget_touched(&mut self) {
-        self.touched.clear();
+        self.touched.drain(..).for_each(|place| self.all[place].touched = false);
     }
 
     /// Every gauge.
     pub(super) fn all(&self) -> impl Iterator<Item = View> + '_ {
-        self.queues.values().map(|g| View::Queue(g.counts.clone()))
+        self.all.iter().map(|g| View::Queue(g.counts.clone()))
     }
 }

@@ -37,12 +37,12 @@ impl View {
     /// The key of a view of one partition, such as `queue/sales`; partials of one key merge.
     pub fn key(&self) -> String {
         match self {
-            View::Call(v) => format!("call/{}", v.call),
-            View::Queue(v) => format!("queue/{}", v.queue),
-            View::Members(v) => format!("members/{}", v.queue),
-            View::Agent(v) => format!("agent/{}", v.agent),
-            View::Device(v) => format!("device/{}", v.device),
-            View::Source(v) => format!("source/{}", v.source),
+            View::Call(v) => key("call/", v.call.as_str()),
+            View::Queue(v) => key("queue/", v.queue.as_str()),
+            View::Members(v) => key("members/", v.queue.as_str()),
+            View::Agent(v) => key("agent/", v.agent.as_str()),
+            View::Device(v) => key("device/", v.device.as_str()),
+            View::Source(v) => key("source/", v.source.as_str()),
         }
     }
 
@@ -58,6 +58,11 @@ impl View {
             _ => {}
         }
     }
+}
+
+/// The key of a view of one thing.
+pub(crate) fn key(kind: &str, id: &str) -> String {
+    [kind, id].concat()
 }
 
 /// Where a call is.
