@@ -20,7 +20,7 @@ use crate::{Error, Part, Result};
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Inner {
     journal: Option<String>,
     meta: BTreeMap<String, String>,
@@ -31,7 +31,7 @@ struct Inner {
     closed: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Folded {
     owner: String,
     fence: u64,
@@ -42,6 +42,12 @@ impl Memory {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Another store with the same content: what a disk held at this moment.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self(Mutex::new(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()))
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Inner>> {
