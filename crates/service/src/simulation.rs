@@ -8,7 +8,8 @@
 //! drives no sockets, no threads and no blocking work.
 //!
 //! Invariant: the same seed and the same program give the same run, step by step. Who is next among those who can run is drawn from
-//! the seed, not taken in turn, so that each seed is another interleaving.
+//! the seed, not taken in turn, so that each seed is another interleaving. (What is polled together in one task must be polled in
+//! order: `select!` with `biased`.)
 //! Invariant: one thread; nothing of a world runs but inside [`World::run`].
 
 use std::collections::BTreeMap;
@@ -264,8 +265,10 @@ impl Core {
                 self.wake_sleepers(&mut state);
                 continue;
             }
+            // In the order of their numbers: who was woken first is not always the same (a tokio watch draws lots for it).
+            rung.sort_unstable();
             let which = state.order.random_range(0..rung.len());
-            let id = rung.swap_remove(which);
+            let id = rung.remove(which);
             drop(rung);
             let Some(task) = state.tasks.get_mut(&id) else { continue };
             if task.given_up {
