@@ -1,6 +1,6 @@
 //! The rows of one partition that are in memory: differences are added to them, and they are written whole.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use model::Time;
@@ -102,16 +102,16 @@ impl Ledger {
         taken
     }
 
-    /// Drops blocks beyond `keep`, the longest unused first. Only what is stored may be dropped: call it when nothing
-    /// is being written.
-    pub(crate) fn evict(&mut self, keep: usize) {
+    /// Drops blocks beyond `keep`, the longest unused first, but none of `untold`: live readers are still to be told what
+    /// is in them. Only what is stored may be dropped: call it when nothing is being written.
+    pub(crate) fn evict(&mut self, keep: usize, untold: &HashSet<BlockKey>) {
         if self.blocks.len() <= keep {
             return;
         }
         // A quarter more than needed, so that the sorting is paid for once in a while only.
         let surplus = self.blocks.len() - keep + keep / 4;
-        let mut clean: Vec<(u64, BlockKey)> =
-            self.blocks.iter().filter(|(_, kept)| !kept.dirty).map(|(key, kept)| (kept.used, key.clone())).collect();
+        let idle = self.blocks.iter().filter(|(key, kept)| !kept.dirty && !untold.contains(*key));
+        let mut clean: Vec<(u64, BlockKey)> = idle.map(|(key, kept)| (kept.used, key.clone())).collect();
         clean.sort_unstable();
         for (_, key) in clean.into_iter().take(surplus) {
             self.blocks.remove(&key);
@@ -163,11 +163,22 @@ mod tests {
     fn what_is_not_stored_is_not_evicted_and_what_is_evicted_is_looked_up_again() {
         let mut ledger = Ledger::new(None);
         ledger.add(&[row(1, 1), row(61, 1)]);
-        ledger.evict(0);
+        let told = HashSet::new();
+        ledger.evict(0, &told);
         assert_eq!(ledger.len(), 2);
         ledger.take_dirty(1);
-        ledger.evict(0);
+        ledger.evict(0, &told);
         assert_eq!(ledger.len(), 0);
         assert_eq!(ledger.missing(&[row(1, 1), row(61, 1), row(121, 1)]).len(), 2);
+    }
+
+    #[test]
+    fn what_is_still_to_be_told_is_not_evicted() {
+        let mut ledger = Ledger::new(None);
+        ledger.add(&[row(1, 1), row(61, 1)]);
+        ledger.take_dirty(1);
+        ledger.evict(0, &HashSet::from([BlockKey::of(&row(1, 0).0)]));
+        assert!(ledger.row(&row(1, 0).0).is_some(), "an empty row would be told in its place");
+        assert_eq!(ledger.row(&row(61, 0).0), None);
     }
 }

@@ -10,7 +10,7 @@ use stats::fold::{Changes, PartitionFold};
 use stats::live::View;
 use stats::{Dim, RowKey};
 use store::Part;
-use store::reports::{Change, Held, Reports, StoredCall, Taken};
+use store::reports::{BlockKey, Change, Held, Reports, StoredCall, Taken};
 
 use crate::ledger::Ledger;
 use crate::rules::Rules;
@@ -331,7 +331,8 @@ impl Shard {
     /// The last snapshot was written.
     pub(crate) fn saved(&mut self) {
         self.in_flight.clear();
-        self.ledger.evict(self.rules.blocks_kept);
+        let rows = self.changed.totals.rows.iter().chain(&self.changed.details.rows);
+        self.ledger.evict(self.rules.blocks_kept, &rows.map(BlockKey::of).collect());
     }
 
     /// Blocks in memory.
