@@ -60,7 +60,8 @@ pub struct Picture {
     /// What has to be painted again.
     pub dirty: Dirty,
     works_for: BTreeMap<AgentId, BTreeSet<QueueKey>>,
-    lost: BTreeSet<SourceId>,
+    /// Since when.
+    lost: BTreeMap<SourceId, Time>,
 }
 
 impl Picture {
@@ -209,7 +210,7 @@ impl Picture {
         self.dirty.intervals.insert((series, slot));
     }
 
-    /// Looks which sources are lost by now: all that hangs on one is painted again when that changes.
+    /// Looks which sources are lost by now, and since when: all that hangs on one is painted again when that changes.
     pub fn watch(&mut self, now: Time) {
         let ids: Vec<SourceId> = self.sources.keys().cloned().collect();
         for id in ids {
@@ -218,9 +219,12 @@ impl Picture {
     }
 
     fn judge(&mut self, id: &SourceId, now: Time) {
-        let lost = self.sources.get(id).is_some_and(|source| source.lost_since(now).is_some());
-        let changed = if lost { self.lost.insert(id.clone()) } else { self.lost.remove(id) };
-        if changed {
+        let lost = self.sources.get(id).and_then(|source| source.lost_since(now));
+        let before = match lost {
+            Some(since) => self.lost.insert(id.clone(), since),
+            None => self.lost.remove(id),
+        };
+        if lost != before {
             self.dirty.sources.insert(id.clone());
             self.everything_of_agents(|agent| agent.source == *id);
             let devices = self.devices.iter().filter(|(_, device)| device.source == *id);
@@ -374,6 +378,26 @@ mod tests {
         assert_eq!(desk.see(Topic::Sources, "pbx", START + 20_000).unwrap()["state"], "silent");
         desk.tell("source/pbx", Some(source(START + 21_000)));
         assert_eq!(desk.see(Topic::Agents, "101", START + 21_500).unwrap()["state"], "ready");
+    }
+
+    #[test]
+    fn a_device_is_unknown_since_what_is_known_of_its_source_now() {
+        let mut desk = Desk::new(Directory::default());
+        desk.tell("source/pbx", Some(source(START)));
+        let device = stats::live::Device {
+            device: "SIP/101".into(),
+            tenant: "default".into(),
+            source: "pbx".into(),
+            state: Some(model::event::device::State::InUse),
+            registered: None,
+            since: START,
+            last_at: START,
+        };
+        desk.tell("device/SIP/101", Some(Body::View(View::Device(device))));
+        let since = |desk: &mut Desk, now| desk.see(Topic::Devices, "SIP/101", now).unwrap()["since"].clone();
+        let silent = since(&mut desk, START + 20_000);
+        desk.tell("source/pbx", Some(source(START + 8_000)));
+        assert_ne!(since(&mut desk, START + 21_000), silent, "a heartbeat that came late moves the silence");
     }
 
     #[test]
