@@ -209,9 +209,9 @@ fn an_outcome_lies_in_the_cohort_row_of_its_offer_whatever_the_length_of_rows() 
 fn what_is_added_and_taken_back_leaves_no_row() {
     let r = talk(60_000, vec![(90_000, wrapped_up("ann", 40_000))]);
     let mut rows = Rows::new(Grains::default());
-    assert!(rows.is_empty() && rows.len() == 0);
+    assert_eq!((rows.is_empty(), rows.len()), (true, 0));
     of_call(&r, 1, &mut rows);
-    assert!(!rows.is_empty() && rows.len() > 3);
+    assert_eq!((rows.is_empty(), rows.len() > 3), (false, true));
     of_call(&r, -1, &mut rows);
     assert_eq!(rows.take(), []);
     for (_, row) in rows_of_call(&r, Grains::default()) {

@@ -1,0 +1,96 @@
+//! What the words of the language promise beyond their form: the directory's rules, the order of one instant, what people see.
+
+use model::directory::{Agent, Directory, Queue, Source, Team, Tenant};
+use model::envelope::{ATTRIBUTE_BYTES_MAX, Parsed};
+use model::event::call::{Dequeued, Offered, QueueExit, Queued};
+use model::event::{TYPES, agent};
+use model::{Envelope, Event, Fact, Number, Subject, TeamId, Time};
+
+fn directory() -> Directory {
+    let mut d = Directory::default();
+    d.tenants.insert("bank".into(), Tenant { service_level_s: 30, short_abandon_s: 7, ..Tenant::default() });
+    d.teams.insert("red".into(), Team::default());
+    d
+}
+
+#[test]
+fn a_source_belongs_to_the_tenant_that_it_names_and_else_to_default() {
+    let mut d = directory();
+    d.sources.insert("pbx1".into(), Source { tenant: "bank".into(), ..Source::default() });
+    d.sources.insert("pbx2".into(), Source::default());
+    let of = |source: &str| d.tenant_of(&source.into()).as_str().to_owned();
+    assert_eq!([of("pbx1"), of("pbx2"), of("pbx3")], ["bank", "default", "default"]);
+}
+
+#[test]
+fn a_tenants_rules_hold_for_its_queues_until_a_queue_has_its_own() {
+    let mut d = directory();
+    d.queues.insert("vip".into(), Queue { service_level_s: Some(5), ..Queue::default() });
+    let t = |tenant: &str, queue: &str| d.service_level_ms(&tenant.into(), &queue.into());
+    assert_eq!([t("bank", "sales"), t("bank", "vip"), t("shop", "sales")], [30_000, 5_000, 20_000]);
+    assert_eq!(d.short_abandon_ms(&"bank".into(), &"vip".into()), 7_000);
+    assert_eq!(d.tenant(&"bank".into()).service_level_s, 30);
+}
+
+#[test]
+fn an_agent_has_the_team_that_the_directory_gives() {
+    let mut d = directory();
+    d.agents.insert("ann".into(), Agent { team: "red".into(), ..Agent::default() });
+    d.agents.insert("bob".into(), Agent::default());
+    let team = |agent: &str| d.team_of(&agent.into());
+    assert_eq!([team("ann"), team("bob"), team("cy")], [Some(TeamId::new("red")), None, None]);
+}
+
+#[test]
+fn what_names_nobody_or_somebody_known_is_no_contradiction() {
+    let mut d = directory();
+    for (id, tenant) in [("pbx1", "bank"), ("pbx2", "default"), ("pbx3", "")] {
+        d.sources.insert(id.into(), Source { tenant: tenant.into(), ..Source::default() });
+    }
+    for (id, team) in [("ann", "red"), ("bob", "")] {
+        d.agents.insert(id.into(), Agent { team: team.into(), ..Agent::default() });
+    }
+    d.queues.insert("vip".into(), Queue { service_level_goal: Some(100.0), ..Queue::default() });
+    assert_eq!(d.problems(), []);
+    d.queues.insert("vip".into(), Queue { service_level_goal: Some(100.5), ..Queue::default() });
+    assert_eq!(d.problems()[0].path, "queues.vip.service_level_goal");
+}
+
+#[test]
+fn an_attribute_may_be_as_long_as_its_bound_and_no_longer() {
+    let with_id = |len: usize| {
+        let fact = Fact::new(Time(1), Subject::parse("call/c1").unwrap(), Offered::default());
+        let mut e = fact.into_envelope(&"pbx1".into(), Time(2));
+        e.id = "x".repeat(len).as_str().into();
+        Envelope::parse(&e.to_json())
+    };
+    assert!(matches!(with_id(ATTRIBUTE_BYTES_MAX), Ok(Parsed::Known(_))));
+    assert!(with_id(ATTRIBUTE_BYTES_MAX + 1).unwrap_err().to_string().contains("513"));
+}
+
+#[test]
+fn events_of_one_instant_are_ranked_in_the_order_of_the_vocabulary() {
+    let queued: Event = Queued { queue: "q".into(), priority: None, position: None, offered_at: None }.into();
+    let dequeued: Event = Dequeued { queue: "q".into(), cause: QueueExit::Timeout, waited_ms: None }.into();
+    let out: Event = agent::LoggedOut::default().into();
+    for e in [&Offered::default().into(), &queued, &dequeued, &out] {
+        assert_eq!(TYPES[usize::from(Event::rank(e))], e.ty());
+    }
+    assert!(queued.rank() < dequeued.rank());
+}
+
+#[test]
+fn people_see_a_numbers_mask_and_nothing_else_of_it() {
+    let plain = Number::plain("+49 30 5551001");
+    assert_eq!(plain.shown(), "+49***01");
+    let sealed = plain.sealed(b"key");
+    assert_eq!((sealed.shown(), format!("{sealed:?}")), ("+49***01".to_owned(), "Number(+49***01)".to_owned()));
+    assert_eq!(Number { mask: Some("4***1".into()), ..Number::plain("999") }.shown(), "4***1", "the mask has the word");
+}
+
+#[test]
+fn a_way_out_of_a_queue_goes_by_the_name_that_stands_on_the_wire() {
+    for cause in QueueExit::ALL {
+        assert_eq!(serde_json::to_value(cause).unwrap(), cause.as_str());
+    }
+}
