@@ -173,7 +173,8 @@ impl Membership<'_> {
 
     async fn wake(&mut self) -> Wake {
         let due = self.due_in();
-        let behind = self.saving.is_some() && self.unsaved() >= 2 * self.of.config.checkpoint_events;
+        let hindered = self.saving.is_some() || !self.outbox.is_empty();
+        let behind = hindered && self.unsaved() >= 2 * self.of.config.checkpoint_events;
         let saved = async {
             match &mut self.saving {
                 Some((saving, _)) => saving.done().await,
@@ -319,8 +320,15 @@ impl Membership<'_> {
         Ok(())
     }
 
-    /// Begins a checkpoint of all partitions that went on.
+    /// Begins a checkpoint of all partitions that went on. Rows are told before they are stored: an heir tells its views
+    /// anew, but of the rows only those that it changes.
     async fn save(&mut self) -> Result<()> {
+        self.saved_at = self.now();
+        self.shards.values_mut().for_each(Shard::hurry_rows);
+        self.tell(self.saved_at).await?;
+        if !self.outbox.is_empty() {
+            return Ok(()); // the journal takes nothing just now: later, both
+        }
         let at = self.wall();
         let (mut changes, mut told, mut parts) = (Vec::new(), Vec::new(), Vec::new());
         for (partition, shard) in self.shards.iter_mut().filter(|(_, shard)| shard.unsaved > 0) {
@@ -329,7 +337,6 @@ impl Membership<'_> {
             changes.push(snapshot.change);
             parts.push(*partition);
         }
-        self.saved_at = self.now();
         self.saving = Some((self.of.saver.begin(&self.of.context.tasks, changes, told)?, parts));
         Ok(())
     }

@@ -174,7 +174,7 @@ impl Shard {
                     Err(error) => telemetry.malformed(self.part(), record.offset, &error),
                 }
             }
-            self.fold(store, events).await?;
+            self.fold(store, events, telemetry).await?;
             let Some(last) = records.last() else { continue };
             if last.offset >= self.next {
                 self.unsaved += last.offset + 1 - self.next;
@@ -188,11 +188,14 @@ impl Shard {
         Ok(())
     }
 
-    async fn fold(&mut self, store: &dyn Reports, events: Vec<Envelope>) -> Result<()> {
+    async fn fold(&mut self, store: &dyn Reports, events: Vec<Envelope>, telemetry: &Telemetry) -> Result<()> {
         self.load_calls(store, &events).await?;
         for event in events {
             self.as_of = self.as_of.max(event.time);
-            self.fold.apply(event);
+            let subject = event.subject.clone();
+            if self.fold.apply(event) == stats::agent::Change::Refused {
+                telemetry.refused(self.part(), &subject);
+            }
         }
         let changes = self.fold.take_changes();
         let missing = self.ledger.missing(&changes.rows);
@@ -271,6 +274,11 @@ impl Shard {
         news
     }
 
+    /// Rows of details are news like those of totals now.
+    pub(crate) fn hurry_rows(&mut self) {
+        self.changed.totals.rows.append(&mut self.changed.details.rows);
+    }
+
     /// Every view there is, as news: at start and takeover.
     pub(crate) fn renew(&mut self) {
         for view in self.fold.views() {
@@ -314,10 +322,18 @@ impl Shard {
             .map(|key| (self.ledger.row(&key).cloned().unwrap_or_default(), key))
             .map(|(row, key)| (key, row))
             .collect();
-        // Nothing is unsaved but what is in the snapshot: closed calls may leave memory, as long as they are found in
-        // flight.
-        self.in_flight =
-            calls.iter().filter(|call| call.is_closed()).map(|call| (call.id().clone(), call.clone())).collect();
+        // Nothing is unsaved but what is in the snapshot: closed calls may leave memory, and open ones that are too many, as
+        // long as they are found in flight.
+        let (retired, views) = self.fold.retire_surplus();
+        if !retired.is_empty() {
+            tracing::warn!(part = %self.part(), calls = retired.len(), "more open calls than are kept: the longest silent are no longer shown");
+        }
+        for (key, view) in views.into_iter().filter(|_| self.tells) {
+            self.changed.view(key, view);
+        }
+        let retired: HashSet<CallId> = retired.into_iter().collect();
+        let leaves = |call: &&StoredCall| call.is_closed() || retired.contains(call.id());
+        self.in_flight = calls.iter().filter(leaves).map(|call| (call.id().clone(), call.clone())).collect();
         self.fold.evict_closed();
         self.unsaved = 0;
         let blocks = self.ledger.take_dirty(self.next);

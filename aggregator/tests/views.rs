@@ -13,6 +13,7 @@ use model::{Subject, Time};
 use service::{Clock, Millis};
 use stats::live::View;
 use stats::{Dim, Field, Row, RowKey};
+use store::Reports;
 use store::frame::{self, Body, Frame};
 use store::reports::RowFilter;
 
@@ -58,6 +59,28 @@ async fn known(journal: &Arc<dyn Journal>) -> BTreeMap<String, Frame> {
     known
 }
 
+async fn rows_stored(store: &Arc<dyn Reports>) -> BTreeMap<RowKey, Row> {
+    let mut stored = BTreeMap::new();
+    for dim in Dim::ALL {
+        stored.extend(store.rows(&RowFilter::new(dim, Time(0), Time(i64::MAX / 2))).await.unwrap());
+    }
+    stored
+}
+
+/// What the latest frames of all rows come to is what the store has.
+async fn assert_told_as_stored(journal: &Arc<dyn Journal>, store: &Arc<dyn Reports>) {
+    let mut told: BTreeMap<RowKey, Row> = BTreeMap::new();
+    for (key, frame) in known(journal).await {
+        if let Body::Row(partial) = frame.body {
+            assert_eq!(key, frame::key(&frame::row_view(&partial.key), &partial.part.parse().unwrap()));
+            told.entry(partial.key).or_default().plus(&partial.row);
+        }
+    }
+    told.retain(|_, row| !row.is_zero());
+    let stored = rows_stored(store).await;
+    assert!(told == stored, "{} rows told, {} stored", told.len(), stored.len());
+}
+
 fn calls_of(known: &BTreeMap<String, Frame>) -> Vec<String> {
     let call = |frame: &Frame| match &frame.body {
         Body::View(View::Call(call)) => Some(call.call.to_string()),
@@ -75,20 +98,26 @@ async fn rows_told_live_are_the_rows_that_are_stored() {
     publish(&journal, &history(200, from, 11)).await;
     until("all is folded", async || caught_up(&journal, &store).await).await;
     running.stop().await;
-    let mut told: BTreeMap<RowKey, Row> = BTreeMap::new();
-    for (key, frame) in known(&journal).await {
-        if let Body::Row(partial) = frame.body {
-            assert_eq!(key, frame::key(&frame::row_view(&partial.key), &partial.part.parse().unwrap()));
-            told.entry(partial.key).or_default().plus(&partial.row);
-        }
+    assert_told_as_stored(&journal, &store).await;
+    assert!(rows_stored(&store).await.len() > 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_are_stored_were_told_whenever_their_owner_dies() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, store) = (memory(2), sqlite(dir.path(), "store.db").await);
+    let slow = Config { tick: Millis::seconds(10), details_every: Millis::seconds(60), ..config() };
+    let running = Running::start("aggregator-1", &journal, &store, slow);
+    let from = Clock::system().now_ms() - 3_600_000;
+    for part in history(60, from, 12).chunks(150) {
+        publish(&journal, part).await;
+        until("all is folded", async || caught_up(&journal, &store).await).await;
     }
-    told.retain(|_, row| !row.is_zero());
-    let mut stored = BTreeMap::new();
-    for dim in Dim::ALL {
-        stored.extend(store.rows(&RowFilter::new(dim, Time(0), Time(i64::MAX / 2))).await.unwrap());
-    }
-    assert!(stored.len() > 100);
-    assert!(told == stored, "{} rows told, {} stored", told.len(), stored.len());
+    running.kill().await;
+    let running = Running::start("aggregator-2", &journal, &store, config());
+    until("the heir has come", async || store.progress().await.unwrap()[0].owner == "aggregator-2").await;
+    running.stop().await;
+    assert_told_as_stored(&journal, &store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
