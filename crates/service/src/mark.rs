@@ -57,6 +57,11 @@ impl Seen {
         Ok(Self(seen))
     }
 
+    /// The number of the mark, whosever it is: for a database that should be there and is not.
+    pub fn number(&self) -> Option<u64> {
+        self.0.map(|(_, number)| number)
+    }
+
     /// The number of the mark, if it is the mark of this database (by its identity) and ahead of its last transaction.
     pub fn ahead_of(&self, identity: &str, last: u64) -> Option<u64> {
         let (owner, number) = self.0?;

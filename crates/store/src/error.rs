@@ -150,7 +150,8 @@ impl From<sqlx::Error> for Error {
                 match db.code().and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff) {
                     Some(5 | 6) => Self::Busy,
                     Some(13) => Self::Full,
-                    Some(11 | 26) => Self::Corrupt { what: "a page".to_owned(), reason: error.to_string() },
+                    // 1: a statement of ours that no longer fits the tables.
+                    Some(1 | 11 | 26) => Self::Corrupt { what: "a page".to_owned(), reason: error.to_string() },
                     _ => Self::Storage(error.to_string()),
                 }
             }

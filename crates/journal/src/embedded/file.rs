@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
-use super::books::{Head, Slots};
+use service::mark::Seen;
+
+use super::books::{self, Head, Slots};
 use crate::{Error, Result, Stream, Topology};
 
 /// Older ones can lose committed transactions when two connections reset the WAL at the same moment.
@@ -54,7 +56,7 @@ pub(crate) fn prepare(path: &Path, topology: &Topology, busy: Duration) -> Resul
     if rusqlite::version_number() < SQLITE_NEEDED.0 {
         return Err(Error::SqliteTooOld { found: rusqlite::version().to_owned(), needed: SQLITE_NEEDED.1 });
     }
-    let new = !path.exists();
+    let (seen, new) = (Seen::beside(path).map_err(|e| of_mark(path, &e))?, !path.exists());
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         fs::create_dir_all(parent).map_err(|e| Error::Storage(format!("{}: {e}", parent.display())))?;
     }
@@ -63,13 +65,25 @@ pub(crate) fn prepare(path: &Path, topology: &Topology, busy: Duration) -> Resul
     write_ahead(&conn, busy)?;
     let created = transaction(&conn, || create(&conn, topology))?;
     if new || created {
+        // What makes it a journal is in the file itself from the beginning, and no cut of a log can make it a new one.
+        conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(fault)?;
         sync_directory(path)?;
     }
     books_are_whole(&conn)?;
     let slots = Slots::load(&conn, topology)?;
-    let identity =
+    let identity: String =
         conn.query_row("SELECT value FROM meta WHERE name = 'identity'", [], |row| row.get(0)).map_err(fault)?;
-    Ok((conn, slots, identity))
+    let last = books::commits(&conn)?;
+    let lost = if new { seen.number() } else { seen.ahead_of(&identity, last) };
+    match lost {
+        Some(acknowledged) => Err(Error::Behind { acknowledged, last }),
+        None => Ok((conn, slots, identity)),
+    }
+}
+
+/// The mark beside the journal cannot be used.
+pub(crate) fn of_mark(path: &Path, error: &std::io::Error) -> Error {
+    Error::Storage(format!("the mark of {}: {error}", path.display()))
 }
 
 /// Checks the trees of the small tables. Their rows have seals, but a row that a damaged page hides is simply not there: a position, a piece
@@ -183,9 +197,10 @@ pub(crate) fn fault(error: rusqlite::Error) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Error::Full,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Busy,
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation) => {
-            Error::Corrupt { what: "file".to_owned(), reason: error.to_string() }
-        }
+        // Unknown: a statement of ours that no longer fits the tables.
+        Some(
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation | ErrorCode::Unknown,
+        ) => Error::Corrupt { what: "file".to_owned(), reason: error.to_string() },
         Some(_) => Error::Storage(error.to_string()),
         // A column of another type, a number out of range: the row is not what we wrote.
         None => Error::Corrupt { what: "file".to_owned(), reason: error.to_string() },

@@ -42,7 +42,8 @@ use crate::contract::{
 };
 use crate::group::{Standing, Step};
 use crate::{Error, Result, Stream, Topology, metering};
-use service::{Clock, mark};
+use service::Clock;
+use service::mark::Mark;
 
 use board::Board;
 use books::{Head, Slots};
@@ -115,14 +116,8 @@ impl Embedded {
     pub async fn open(options: Options) -> Result<Arc<Self>> {
         let (path, topology, busy) = (options.path.clone(), options.topology.clone(), options.busy);
         let opened = tokio::task::spawn_blocking(move || {
-            let failed = |error: std::io::Error| Error::Storage(format!("the mark of {}: {error}", path.display()));
-            let seen = mark::Seen::beside(&path).map_err(failed)?;
             let (conn, slots, identity) = file::prepare(&path, &topology, busy)?;
-            let last = books::commits(&conn)?;
-            if let Some(acknowledged) = seen.ahead_of(&identity, last) {
-                return Err(Error::Behind { acknowledged, last });
-            }
-            let mark = mark::Mark::open(&path, &identity).map_err(failed)?;
+            let mark = Mark::open(&path, &identity).map_err(|e| file::of_mark(&path, &e))?;
             Ok((conn, slots, identity, watcher::Watcher::connect(&path)?, mark))
         });
         let (conn, slots, identity, watcher, mark) = opened.await.map_err(|e| Error::Storage(e.to_string()))??;

@@ -108,7 +108,7 @@ impl Sqlite {
             return Err(Error::Behind { written, last });
         }
         let mark = Arc::new(Mark::open(path, &identity).map_err(failed)?);
-        let writer = write::Writer { pool, mark };
+        let writer = write::Writer { pool, mark, last: Arc::default() };
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .min_connections(0)

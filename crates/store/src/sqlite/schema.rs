@@ -60,6 +60,10 @@ pub(super) async fn migrate(pool: &SqlitePool) -> Result<()> {
         sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut *tx).await?;
     }
     tx.commit().await?;
+    if found < known {
+        // What makes it a store is in the file itself from the beginning.
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(pool).await?;
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Taking partitions and writing checkpoints.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use service::mark::Mark;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
@@ -22,6 +22,14 @@ const ENCODED: usize = 64;
 pub(super) struct Writer {
     pub(super) pool: SqlitePool,
     pub(super) mark: Arc<Mark>,
+    pub(super) last: Arc<Mutex<Last>>,
+}
+
+/// The last transaction of this process, and how long the log was after it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Last {
+    number: u64,
+    frames: i64,
 }
 
 impl Writer {
@@ -29,19 +37,29 @@ impl Writer {
         Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }
 
-    /// Counts the transaction and commits it. When the whole log has been copied into the file (which syncs it first), the mark moves
-    /// here: from now on a shorter log would mix old pages with new ones, and is refused at the next opening.
+    /// Counts the transaction and commits it.
     pub(super) async fn commit(&self, mut tx: Transaction<'static, Sqlite>) -> Result<()> {
         let number = parts::commits(&mut *tx).await? + 1;
         parts::put_meta(&mut *tx, parts::COMMITS, &number.to_string()).await?;
         tx.commit().await?;
         let told = sqlx::query("PRAGMA wal_checkpoint(NOOP)").fetch_one(&self.pool).await;
         // Nobody may know: then the mark stays where it is, and is only weaker.
-        let frames = told.and_then(|row| Ok((row.try_get::<i64, _>(1)?, row.try_get::<i64, _>(2)?)));
-        if frames.is_ok_and(|(all, copied)| all == copied) {
-            self.mark.move_to(number);
+        if let Ok((frames, copied)) = told.and_then(|row| Ok((row.try_get(1)?, row.try_get(2)?))) {
+            self.note(number, frames, copied);
         }
         Ok(())
+    }
+
+    /// Moves the mark to a transaction that has been copied from the log into the file, which synced the log first: a log that lost it
+    /// would mix old pages with new ones, and is refused at the next opening.
+    fn note(&self, number: u64, frames: i64, copied: i64) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if copied == frames {
+            self.mark.move_to(number);
+        } else if last.number > 0 && (last.frames..frames).contains(&copied) {
+            self.mark.move_to(last.number);
+        }
+        *last = Last { number, frames };
     }
 }
 

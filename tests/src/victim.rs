@@ -1,0 +1,238 @@
+//! The one process, started again and again on the same data directory, to be killed at a chosen moment.
+
+use crate::life::{Dice, Figures, MORNING_MS};
+use crate::product::binary;
+use crate::table::Table;
+use anyhow::{Context as _, Result, bail, ensure};
+use jiff::Timestamp;
+use std::fs::OpenOptions;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
+
+/// How long a start, an end or a figure may take before the test fails.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// When to kill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Moment {
+    /// So long after it was started, ready or not.
+    Starting(Duration),
+    /// So long after its door opened.
+    Running(Duration),
+    /// When a file (`journal.db`, `store.db`) changes and so the database's log is being copied into it, and a little later; by chance
+    /// when that does not happen soon.
+    Copying(&'static str, Duration),
+}
+
+impl Moment {
+    /// One of them.
+    pub fn any(dice: &mut Dice) -> Self {
+        let ms =
+            |dice: &mut Dice, from: u64, to: u64| Duration::from_micros(dice.below((to - from) * 1_000) + from * 1_000);
+        match dice.below(10) {
+            0..2 => Self::Starting(ms(dice, 0, 400)),
+            2..4 => Self::Copying("journal.db", ms(dice, 0, 4)),
+            4..6 => Self::Copying("store.db", ms(dice, 0, 4)),
+            _ => Self::Running(ms(dice, 5, 400)),
+        }
+    }
+}
+
+/// The process, and where it lives.
+pub struct Victim {
+    binary: PathBuf,
+    folder: PathBuf,
+    port: u16,
+    settings: Vec<String>,
+    child: Child,
+    client: reqwest::Client,
+}
+
+impl Victim {
+    /// Starts it on `folder/data`, with its faces on three ports from `port` on.
+    pub async fn start(folder: &Path, port: u16, settings: &[&str]) -> Result<Self> {
+        // A source with nothing to say, because without any the product plays a simulated centre.
+        let silence = folder.join("nothing.ndjson");
+        std::fs::write(&silence, "")?;
+        let mut all = vec![
+            format!("pusher.listen.address=127.0.0.1:{port}"),
+            format!("receiver.listen.address=127.0.0.1:{}", port + 1),
+            format!("process.ops.address=127.0.0.1:{}", port + 2),
+            "receiver.auth.anonymous=operator".to_owned(),
+            "collector.sources.nothing.kind=replay".to_owned(),
+            format!("collector.sources.nothing.config.paths=[{:?}]", silence.to_string_lossy()),
+            "process.log.format=text".to_owned(),
+        ];
+        all.extend(settings.iter().map(|&text| text.to_owned()));
+        let binary = binary("tidegate").await?;
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build()?;
+        let child = spawn(&binary, folder, &all)?;
+        Ok(Self { binary, folder: folder.to_owned(), port, settings: all, child, client })
+    }
+
+    /// Its door for events.
+    pub fn door(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port + 1))
+    }
+
+    /// Where its data is.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// Its process id, while it lives.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Waits until both its faces take connections.
+    pub async fn ready(&mut self) -> Result<()> {
+        let patience = Instant::now() + PATIENCE;
+        for port in [self.port + 1, self.port] {
+            while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
+                if let Some(status) = self.child.try_wait()? {
+                    bail!("it ended at its start ({status}):\n{}", self.said());
+                }
+                ensure!(Instant::now() < patience, "it is not ready within {PATIENCE:?}:\n{}", self.said());
+                sleep(Duration::from_millis(2)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Kills it (SIGKILL) at the moment, and starts it again. Answers whether the moment was met.
+    pub async fn killed_at(&mut self, moment: Moment) -> Result<bool> {
+        let met = match moment {
+            Moment::Starting(after) => {
+                sleep(after).await;
+                true
+            }
+            Moment::Running(after) => {
+                self.ready().await?;
+                sleep(after).await;
+                true
+            }
+            Moment::Copying(file, after) => {
+                self.ready().await?;
+                let met = self.until_changed(file).await;
+                sleep(after).await;
+                met
+            }
+        };
+        if let Some(status) = self.child.try_wait()? {
+            bail!("it ended by itself ({status}):\n{}", self.said());
+        }
+        self.child.kill().await?;
+        self.child = spawn(&self.binary, &self.folder, &self.settings)?;
+        Ok(met)
+    }
+
+    /// Waits until a file of the data changes; not for ever.
+    async fn until_changed(&self, file: &str) -> bool {
+        let path = self.data().join(file);
+        let stamp = || std::fs::metadata(&path).and_then(|about| Ok((about.modified()?, about.len()))).ok();
+        let before = stamp();
+        let patience = Instant::now() + Duration::from_millis(1_200);
+        while Instant::now() < patience {
+            if stamp() != before {
+                return true;
+            }
+            std::thread::sleep(Duration::from_micros(200));
+            tokio::task::yield_now().await;
+        }
+        false
+    }
+
+    /// The figures that it tells of everything, of the columns and things that `of` names.
+    pub async fn figures(&self, of: &Figures) -> Result<Figures> {
+        let mut found = Figures::new();
+        for by in ["queue", "agent", "tenant"] {
+            let text = self.get(&format!("/v1/reports/intervals?{}", question(by))).await?;
+            pick(&mut found, by, &Table::parse(&text)?, of);
+        }
+        Ok(found)
+    }
+
+    async fn get(&self, path: &str) -> Result<String> {
+        let url = format!("http://127.0.0.1:{}{path}", self.port);
+        let answer = self.client.get(&url).send().await.with_context(|| format!("no answer from {url}"))?;
+        let status = answer.status();
+        let body = answer.text().await?;
+        ensure!(status.is_success(), "{url}: {status}: {body}");
+        Ok(body)
+    }
+
+    /// Asks it to end, and waits until it did.
+    pub async fn stop(mut self) -> Result<()> {
+        let id = self.child.id().with_context(|| format!("it is gone:\n{}", self.said()))?;
+        Command::new("kill").arg("-TERM").arg(id.to_string()).status().await?;
+        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.context("it does not end")??;
+        ensure!(status.success(), "it ended with {status}:\n{}", self.said());
+        Ok(())
+    }
+
+    /// Waits until it ended by itself, and answers how.
+    pub async fn ended(&mut self) -> Result<std::process::ExitStatus> {
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        Ok(ended.with_context(|| format!("it does not end:\n{}", self.said()))??)
+    }
+
+    /// The last lines that it wrote.
+    pub fn said(&self) -> String {
+        let output = std::fs::read_to_string(self.folder.join("output.log")).unwrap_or_default();
+        let lines: Vec<_> = output.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+}
+
+/// From the first call to two months later.
+fn range() -> [String; 2] {
+    let day =
+        |ms: i64| Timestamp::from_millisecond(ms).expect("a time of the calendar").strftime("%Y-%m-%d").to_string();
+    [day(MORNING_MS - 86_400_000), day(MORNING_MS + 60 * 86_400_000)]
+}
+
+fn question(by: &str) -> String {
+    let [from, to] = range();
+    format!("by={by}&interval=all&format=csv&from={from}&to={to}")
+}
+
+/// The arguments of `tidegate report intervals` for the same question.
+pub fn report_arguments(data: &str, by: &str) -> Vec<String> {
+    let [from, to] = range();
+    let words = ["report", "intervals", "--data", data, "--by", by, "--interval", "all", "--from", &from, "--to", &to];
+    words.map(str::to_owned).to_vec()
+}
+
+/// Takes those figures of a report that `of` has; a row or a column that is not there counts as 0.
+pub fn pick(found: &mut Figures, by: &str, report: &Table, of: &Figures) {
+    for (figure, _) in of.iter().filter(|((kind, ..), _)| *kind == by) {
+        let row = report.0.iter().find(|row| row.text("id") == figure.1);
+        found.insert(figure.clone(), row.map_or(0, |row| row.number(figure.2) as i64));
+    }
+    // What nobody sent must not be counted either.
+    for row in report.0.iter().filter(|row| !of.keys().any(|(kind, id, _)| *kind == by && *id == row.text("id"))) {
+        let by = if by == "queue" {
+            "queue"
+        } else if by == "agent" {
+            "agent"
+        } else {
+            "tenant"
+        };
+        found.insert((by, row.text("id").to_owned(), "a row that nothing sent explains"), 1);
+    }
+}
+
+fn spawn(binary: &Path, folder: &Path, settings: &[String]) -> Result<Child> {
+    let output = OpenOptions::new().create(true).append(true).open(folder.join("output.log"))?;
+    let mut command = Command::new(binary);
+    command.arg("up").arg("--data").arg(folder.join("data"));
+    settings.iter().for_each(|setting| _ = command.args(["--set", setting]));
+    command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).kill_on_drop(true);
+    command.spawn().with_context(|| format!("cannot start {}", binary.display()))
+}
