@@ -33,6 +33,12 @@ pub struct Config {
     pub batch_bytes: Size,
     /// Closed calls of one partition that stay in memory for late events; others are looked up in the store.
     pub closed_calls_kept: usize,
+    /// Open calls of one partition that stay in memory and are shown. Of more, those that were silent longest are looked up in the
+    /// store when something is heard of them.
+    pub open_calls_kept: usize,
+    /// Agents of one partition that are followed, and as many devices, queues and sources. What is said of further ones is counted
+    /// and changes nothing; calls count all the same.
+    pub names_kept: usize,
     /// Hours of rows (of one queue, agent, …) of one partition that stay in memory; others are looked up in the
     /// store.
     pub row_hours_kept: usize,
@@ -61,6 +67,8 @@ impl Default for Config {
             batch_records: 1_000,
             batch_bytes: Size::mebibytes(4),
             closed_calls_kept: rules.settings.closed_kept,
+            open_calls_kept: rules.settings.open_kept,
+            names_kept: rules.settings.names_kept,
             row_hours_kept: rules.blocks_kept,
             restated_after: Millis::new(300_000),
             heartbeat: Millis::seconds(5),
@@ -82,6 +90,8 @@ impl ConfigFile for Config {
         problems.range("batch_records", self.batch_records, 1..=100_000);
         problems.range("batch_bytes", self.batch_bytes, Size::bytes(1024)..=Size::mebibytes(256));
         problems.range("closed_calls_kept", self.closed_calls_kept, 0..=10_000_000);
+        problems.range("open_calls_kept", self.open_calls_kept, 100..=10_000_000);
+        problems.range("names_kept", self.names_kept, 100..=10_000_000);
         problems.range("row_hours_kept", self.row_hours_kept, 0..=10_000_000);
         problems.range("restated_after", self.restated_after, Millis::new(0)..=Millis::seconds(86_400));
         problems.range("heartbeat", self.heartbeat, Millis::new(100)..=Millis::seconds(3_600));
@@ -99,7 +109,12 @@ impl Config {
     /// How events are folded.
     pub fn rules(&self) -> Rules {
         Rules {
-            settings: Settings { closed_kept: self.closed_calls_kept, ..Settings::default() },
+            settings: Settings {
+                closed_kept: self.closed_calls_kept,
+                open_kept: self.open_calls_kept,
+                names_kept: self.names_kept,
+                ..Settings::default()
+            },
             restated_after_ms: self.restated_after.signed(),
             blocks_kept: self.row_hours_kept,
         }

@@ -12,6 +12,7 @@ pub(crate) struct Telemetry {
     events: Counter,
     unknown: Counter,
     malformed: Counter,
+    refused: Counter,
     damaged: Counter,
     frames: Counter,
     pub(crate) checkpoints: Histogram,
@@ -34,6 +35,10 @@ impl Telemetry {
             "aggregator_damaged_total",
             "records of the event streams that the journal cannot read back, skipped",
         );
+        metric::describe_counter(
+            "aggregator_refused_total",
+            "events of an agent, device, queue or source beyond those that are followed, or too many or too late of one",
+        );
         metric::describe_counter("aggregator_frames_total", "frames written to the streams views and records");
         metric::describe_histogram("aggregator_checkpoint_seconds", "how long writing a checkpoint took");
         metric::describe_gauge("aggregator_lag_records", "records of the event streams not folded yet");
@@ -41,6 +46,7 @@ impl Telemetry {
             events: metric::counter("aggregator_events_total", &[]),
             unknown: metric::counter("aggregator_unknown_total", &[]),
             malformed: metric::counter("aggregator_malformed_total", &[]),
+            refused: metric::counter("aggregator_refused_total", &[]),
             damaged: metric::counter("aggregator_damaged_total", &[]),
             frames: metric::counter("aggregator_frames_total", &[]),
             checkpoints: metric::histogram("aggregator_checkpoint_seconds", &[]),
@@ -66,6 +72,13 @@ impl Telemetry {
         self.malformed.increment(1);
         if self.named.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < NAMED_MAX {
             tracing::warn!(%part, offset, %error, "malformed record skipped");
+        }
+    }
+
+    pub(crate) fn refused(&self, part: &Part, subject: &model::Subject) {
+        self.refused.increment(1);
+        if self.named.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < NAMED_MAX {
+            tracing::warn!(%part, %subject, "an event changes nothing: its subject is one too many, or it is too late");
         }
     }
 

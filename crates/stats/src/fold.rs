@@ -32,11 +32,16 @@ pub struct Settings {
     pub grains: Grains,
     /// So many closed calls stay in memory for their late events; others are asked for again.
     pub closed_kept: usize,
+    /// So many open calls stay in memory; of more, [`PartitionFold::retire_surplus`] forgets those that were silent longest.
+    pub open_kept: usize,
+    /// So many agents are followed, so many devices, queues and sources. What is said of further ones is refused: somebody
+    /// makes names up. Their calls count all the same.
+    pub names_kept: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { grains: Grains::default(), closed_kept: 10_000 }
+        Settings { grains: Grains::default(), closed_kept: 10_000, open_kept: 50_000, names_kept: 50_000 }
     }
 }
 
@@ -204,8 +209,24 @@ impl PartitionFold {
         self.sources.extend(states.into_iter().map(|s| (s.source.clone(), Kept::new(s))));
     }
 
-    /// Folds one event in. What the store has of its call must have been loaded before.
+    /// Whether it speaks of a thing that is one too many.
+    fn is_surplus(&self, subject: &Subject) -> bool {
+        let most = self.settings.names_kept;
+        match subject {
+            Subject::Call(_) => false,
+            Subject::Agent(id) => self.agents.len() >= most && !self.agents.contains_key(id),
+            Subject::Device(id) => self.devices.len() >= most && !self.devices.contains_key(id),
+            Subject::Queue(id) => self.queues.len() >= most && !self.queues.contains_key(id),
+            Subject::Source(id) => self.sources.len() >= most && !self.sources.contains_key(id),
+        }
+    }
+
+    /// Folds one event in. What the store has of its call must have been loaded before. [`Change::Refused`]: it speaks of a
+    /// thing beyond [`Settings::names_kept`], or is one event too many of its call.
     pub fn apply(&mut self, e: Envelope) -> Change {
+        if self.is_surplus(&e.subject) {
+            return Change::Refused;
+        }
         let tenant = || e.tenant.clone().unwrap_or_else(|| TenantId::new("default"));
         let rows = &mut self.rows;
         let (change, first) = match &e.subject {
@@ -361,9 +382,29 @@ impl PartitionFold {
     pub fn retire_stale(&mut self, as_of: Time) -> Vec<(String, Option<View>)> {
         let stale = |h: &Held| !h.dirty && !h.record.closed && as_of.since(h.record.last_at()) > OPEN_MS_MAX;
         let ids: Vec<CallId> = self.calls.iter().filter(|(_, h)| stale(h)).map(|(id, _)| id.clone()).collect();
+        self.retire(&ids)
+    }
+
+    /// Forgets the open calls that were silent longest, when there are more than [`Settings::open_kept`]: somebody opens calls and
+    /// never ends them. As [`PartitionFold::retire_stale`]; also says which, a tenth more than must be, so that it is seldom.
+    pub fn retire_surplus(&mut self) -> (Vec<CallId>, Vec<(String, Option<View>)>) {
+        let open = self.calls.len().saturating_sub(self.closed.len());
+        if open <= self.settings.open_kept {
+            return (Vec::new(), Vec::new());
+        }
+        let open = self.calls.iter().filter(|(_, h)| !h.dirty && !h.record.closed);
+        let mut open: Vec<(Time, CallId)> = open.map(|(id, h)| (h.record.last_at(), id.clone())).collect();
+        open.sort_unstable();
+        let surplus = open.len().saturating_sub(self.settings.open_kept - self.settings.open_kept / 10);
+        let ids: Vec<CallId> = open.into_iter().take(surplus).map(|(_, id)| id).collect();
+        let views = self.retire(&ids);
+        (ids, views)
+    }
+
+    fn retire(&mut self, ids: &[CallId]) -> Vec<(String, Option<View>)> {
         let mut views = Vec::with_capacity(ids.len());
         for id in ids {
-            let Some(held) = self.calls.remove(&id) else { continue };
+            let Some(held) = self.calls.remove(id) else { continue };
             if let Some(reading) = &held.gauged {
                 self.gauges.retract(&held.record, reading);
             }
