@@ -127,9 +127,7 @@ impl Interval {
                 if offset_ms(zone, next)? == offset {
                     return Ok(next);
                 }
-                let change = self.change(zone, start, next)?;
-                let aligned = (change.0 + offset_ms(zone, next)?).rem_euclid(step) == 0;
-                Ok(if aligned || change == next { change } else { change.min(next) })
+                self.change(zone, start, next) // the clock changes on the way: so far and no further
             }
         }
     }

@@ -73,9 +73,6 @@ impl Record {
             s.exit_at = Some(at);
             s.exit_implied = s.queue.is_some(); // the queue's own word may follow
         }
-        if s.released_at.is_some_and(|t| s.release_implied && t < at) {
-            s.released_at = Some(at);
-        }
         s.settle();
         true
     }
