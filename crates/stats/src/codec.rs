@@ -154,6 +154,27 @@ mod tests {
     }
 
     #[test]
+    fn every_whole_number_is_read_back() {
+        for n in [1, -1, 2, -2, 63, 64, -64, -65, 12_345, -12_345, i64::MAX, i64::MIN, i64::MIN + 1] {
+            let mut row = Row::default();
+            row.event.add(Field::TalkMs, n);
+            row.cohort.add_label(Field::NotReadyReasonMs, "lunch", n);
+            assert_eq!(Row::decode(&row.encode()).unwrap(), row, "{n}");
+        }
+    }
+
+    #[test]
+    fn a_cell_that_comes_twice_is_damage() {
+        let mut row = Row::default();
+        row.event.add(Field::Offered, 1);
+        let mut bytes = row.encode();
+        bytes[1] = 2; // two cells…
+        let after = bytes.len() - 3;
+        bytes.splice(after..after, [0, 2]); // …of which the second is no step further
+        assert!(matches!(Row::decode(&bytes), Err(Error::Damaged(_))));
+    }
+
+    #[test]
     fn every_cut_is_noticed() {
         let bytes = row().encode();
         for end in 0..bytes.len() {

@@ -185,6 +185,18 @@ fn a_mark_of_quality_stands_on_whom_the_event_itself_names() {
 }
 
 #[test]
+fn a_mark_of_quality_finds_the_queue_though_its_offer_was_told_by_a_clock_that_runs_ahead() {
+    let ahead: Event =
+        Queued { queue: "sales".into(), priority: None, position: None, offered_at: Some(Time(60_000)) }.into();
+    let story = || vec![(0, ahead.clone()), (1_000, dequeued("sales", QueueExit::Answered))];
+    let answer = answered("ann", Some("sales"));
+    assert_eq!(late(vec![], (0, ahead.clone()), Dim::Queue, "sales"), 1);
+    assert_eq!(late(vec![(0, ahead.clone())], (1_000, dequeued("sales", QueueExit::Answered)), Dim::Queue, "sales"), 1);
+    assert_eq!(late(story(), (2_000, answer.clone()), Dim::Queue, "sales"), 1);
+    assert_eq!(late(story(), (2_000, answer), Dim::Agent, "ann"), 1);
+}
+
+#[test]
 fn a_survey_counts_as_a_share_of_the_best_score_and_nonsense_as_nothing() {
     let csat = |score, score_max| Csat { at: Time(0), score, score_max }.micro();
     assert_eq!([csat(4.0, 5.0), csat(6.0, 5.0), csat(-1.0, 5.0)], [800_000, 1_000_000, 0]);
@@ -203,6 +215,22 @@ fn an_outcome_lies_in_the_cohort_row_of_its_offer_whatever_the_length_of_rows() 
         rows.iter().filter(|(k, row)| k.dim == Dim::Queue && of(row) == 1).map(|(k, _)| k.start.0).collect()
     };
     assert_eq!((answered_in(false), answered_in(true)), (vec![5_000], vec![0]));
+}
+
+#[test]
+fn an_outcome_that_is_added_to_two_rows_is_in_both() {
+    let mut rows = Rows::new(Grains::default());
+    let q = rows.scope(&"t".into(), &"s".into(), Dim::Queue, &Arc::from("q"));
+    rows.both(&q, Time(60_000), Time(0), |t| t.add(Field::Answered, 1));
+    let rows: Vec<_> = rows.sorted().into_iter().map(|(k, r)| (k.start.0, r)).collect();
+    let one = of(&[(Field::Answered, 1)]);
+    let (offer, answer) = (Row { cohort: one.clone(), ..Row::default() }, Row { event: one, ..Row::default() });
+    assert_eq!(rows, [(0, offer), (60_000, answer)]);
+}
+
+#[test]
+fn a_tally_in_json_is_an_object_and_anything_else_is_told_so() {
+    assert!(serde_json::from_str::<Tally>("5").unwrap_err().to_string().contains("an object of tally fields"));
 }
 
 #[test]

@@ -101,6 +101,7 @@ fn what_no_late_word_can_change_is_settled_and_stored_no_more() {
         (2, Some(State::Ready), Time(DAY + 1_001)),
         "the last of the old ones is what held"
     );
+    assert_eq!(stored(&[0, 500, 1_000, DAY + 1_000]).0, 3, "of the two that are older the last must stay");
     assert_eq!(stored(&[0, 1_000, 2 * DAY, 3 * DAY + 1]), (2, Some(State::NotReady), Time(3 * DAY + 1)));
 }
 
@@ -125,8 +126,10 @@ fn a_device_that_is_not_registered_is_unavailable_whatever_its_state_was() {
     assert_eq!(say(4_000, device::Unregistered { reason: None }.into()), (Some(Unavailable), Time(4_000), Some(false)));
     assert_eq!(say(5_000, doing(InUse)), (Some(Unavailable), Time(4_000), Some(false)));
     assert_eq!(say(7_000, device::Registered { address: None }.into()), (Some(InUse), Time(7_000), Some(true)));
+    let late = marked(event("device/d", 2_500, doing(Idle)), Quality::Late);
+    phone.apply(&late, &mut rows);
     let t = event_sum(&rows.sorted(), Dim::Device, "d");
-    assert_eq!((t.get(Field::DeviceIdleMs), t.get(Field::DeviceUnavailableMs)), (2_000, 3_000));
+    assert_eq!((t.get(Field::DeviceIdleMs), t.get(Field::DeviceUnavailableMs), t.get(Field::Late)), (2_000, 3_000, 1));
 }
 
 fn queue_of(events: Vec<(i64, Event)>) -> (stats::queue::State, Vec<Change>) {

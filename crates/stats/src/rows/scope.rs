@@ -124,3 +124,44 @@ impl Scopes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(scopes: &mut Scopes, id: &Arc<str>) -> Scope {
+        scopes.of(&"t".into(), &"s".into(), Dim::Queue, id)
+    }
+
+    #[test]
+    fn things_are_told_apart_however_many_there_are() {
+        let (tenant, source) = (TenantId::new("t"), SourceId::new("s"));
+        let ids: Vec<Arc<str>> = (0..5_000).map(|i| Arc::from(format!("q{i}"))).collect();
+        let mut scopes = Scopes::default();
+        for _ in 0..2 {
+            for (i, id) in ids.iter().enumerate() {
+                assert_eq!(
+                    scopes.of(&tenant, &source, Dim::Queue, id).slot as usize,
+                    i,
+                    "the same text is the same thing"
+                );
+            }
+        }
+        let again = scopes.of(&tenant, &source, Dim::Queue, &Arc::from("q7"));
+        let agent = scopes.of(&tenant, &source, Dim::Agent, &ids[7]);
+        assert_eq!((again.slot, agent.slot), (7, 5_000), "by its text, wherever it lies; and of its own kind");
+    }
+
+    #[test]
+    fn scopes_are_forgotten_only_when_there_are_too_many() {
+        let mut scopes = Scopes::default();
+        for i in 0..SCOPES_MAX {
+            scope(&mut scopes, &Arc::from(i.to_string()));
+        }
+        scopes.forget_many();
+        assert_eq!(scopes.slots.len(), SCOPES_MAX);
+        scope(&mut scopes, &Arc::from("one more"));
+        scopes.forget_many();
+        assert_eq!(scopes.slots.len(), 0);
+    }
+}
