@@ -27,21 +27,40 @@ impl Number {
         Number { digits: Some(digits.into()), ..Number::default() }
     }
 
-    /// The same number without its digits: HMAC-SHA256 under `key`, cut to 96 bits, and a mask.
+    /// The same number without its digits: HMAC-SHA256 under `key`, cut to 96 bits, and a mask. A token and a mask that came
+    /// with it are believed only if they can be such: nobody may call a number in the clear its mask.
     #[must_use]
     pub fn sealed(&self, key: &[u8]) -> Number {
-        let Some(digits) = &self.digits else { return self.clone() };
+        let Some(digits) = &self.digits else {
+            let token = self.token.as_ref().map(|t| if is_token(t) { t.clone() } else { token(t, key) });
+            let mask = self.mask.as_ref().map(|m| if is_mask(m) { m.clone() } else { mask(m) });
+            return Number { digits: None, token, mask };
+        };
         let canonical: String = digits.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')' | '.' | '/')).collect();
-        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(key).expect("HMAC takes a key of any length");
-        mac.update(canonical.as_bytes());
-        let token = hex::encode(&mac.finalize().into_bytes()[..12]);
-        Number { digits: None, token: Some(token), mask: Some(mask(&canonical)) }
+        Number { digits: None, token: Some(token(&canonical, key)), mask: Some(mask(&canonical)) }
     }
 
     /// What may be shown: the mask, else nothing of the digits but their length.
     pub fn shown(&self) -> String {
         self.mask.clone().unwrap_or_else(|| mask(self.digits.as_deref().unwrap_or_default()))
     }
+}
+
+fn token(text: &str, key: &[u8]) -> String {
+    let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.update(text.as_bytes());
+    hex::encode(&mac.finalize().into_bytes()[..TOKEN_BYTES])
+}
+
+/// 96 bits.
+const TOKEN_BYTES: usize = 12;
+
+fn is_token(text: &str) -> bool {
+    text.len() == 2 * TOKEN_BYTES && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn is_mask(text: &str) -> bool {
+    text.contains("***") && text.chars().count() <= 8
 }
 
 /// Keeps at most three leading and two trailing characters, and never more than half.
@@ -74,6 +93,14 @@ mod tests {
         assert_eq!(a.mask.as_deref(), Some("+49***01"));
         assert!(!serde_json::to_string(&a).unwrap().contains("555"));
         assert_ne!(a, Number::plain("+49 30 5551001").sealed(b"other key"));
+    }
+
+    #[test]
+    fn a_number_in_the_clear_is_not_taken_for_a_token_or_a_mask() {
+        let said = Number { digits: None, token: Some("13800138000".into()), mask: Some("13800138000".into()) };
+        let sealed = said.sealed(b"key");
+        assert!(!serde_json::to_string(&sealed).unwrap().contains("13800138"), "{sealed:?}");
+        assert_eq!(sealed.sealed(b"another key"), sealed, "what is sealed stays as it is");
     }
 
     #[test]

@@ -9,6 +9,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(pub i64);
 
+/// The first moment of the year 0000, and the last of 9999.
+const FIRST: Time = Time(-62_167_219_200_000);
+const LAST: Time = Time(253_402_300_799_999);
+
 /// A text that is no RFC 3339 time.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is no RFC 3339 time such as 2026-11-21T08:30:00.000Z")]
@@ -30,17 +34,19 @@ impl Time {
         (self.0 - earlier.0).max(0)
     }
 
-    /// Reads RFC 3339; any offset, any number of decimals (kept to the millisecond).
+    /// Reads RFC 3339; any offset, any number of decimals (kept to the millisecond). The years are 0000 to 9999: the calendar
+    /// library reads others, too, but what is read must be writable again.
     pub fn parse(text: &str) -> Result<Time, Error> {
-        fast(text.as_bytes()).map_or_else(
-            || text.parse::<jiff::Timestamp>().map(|t| Time(t.as_millisecond())).map_err(|_| Error(text.to_owned())),
-            Ok,
-        )
+        if let Some(time) = fast(text.as_bytes()) {
+            return Ok(time);
+        }
+        let read = text.parse::<jiff::Timestamp>().ok().map(|t| Time(t.as_millisecond()));
+        read.filter(|time| (FIRST..=LAST).contains(time)).ok_or_else(|| Error(text.to_owned()))
     }
 }
 
 /// Reads the one form that we write ourselves, `YYYY-MM-DDTHH:MM:SS.mmmZ`, without the general parser.
-fn fast(b: &[u8]) -> Option<Time> {
+pub(crate) fn fast(b: &[u8]) -> Option<Time> {
     let mark = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.'), (23, b'Z')];
     if b.len() != 24 || mark.iter().any(|&(i, c)| b[i] != c) {
         return None;
@@ -143,6 +149,22 @@ mod tests {
     #[test]
     fn a_day_that_does_not_exist_is_refused() {
         for bad in ["2026-02-29T00:00:00.000Z", "2026-13-01T00:00:00.000Z", "now", ""] {
+            assert!(Time::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_can_be_written_at_both_ends_of_the_calendar_and_beyond_them_nothing_is_read() {
+        for text in ["0000-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z", "9999-12-30T23:59:59-01:00"] {
+            let time = Time::parse(text).unwrap();
+            assert_eq!(Time::parse(&time.to_string()).unwrap(), time, "{text}");
+        }
+        for bad in [
+            "-000001-12-31T00:00:00Z",
+            "-009998-01-01T00:00:00Z",
+            "0000-01-01T00:00:00+01:00",
+            "+010000-01-01T00:00:00Z",
+        ] {
             assert!(Time::parse(bad).is_err(), "{bad}");
         }
     }
