@@ -128,7 +128,7 @@ pub(crate) fn dim_of(code: i32) -> Result<Dim> {
 }
 
 /// A version byte; then for each row the second of the hour it begins at (2 bytes), the length (4 bytes) and the row.
-pub(crate) fn encode_rows(hour: Time, rows: &BTreeMap<Time, Row>) -> Vec<u8> {
+pub fn encode_rows(hour: Time, rows: &BTreeMap<Time, Row>) -> Vec<u8> {
     let mut body = Vec::with_capacity(64 * rows.len() + 1);
     body.push(BLOCK_VERSION);
     for (start, row) in rows.iter().filter(|(_, row)| !row.is_zero()) {
@@ -142,7 +142,11 @@ pub(crate) fn encode_rows(hour: Time, rows: &BTreeMap<Time, Row>) -> Vec<u8> {
     body
 }
 
-pub(crate) fn decode_rows(key: &BlockKey, body: &[u8]) -> Result<BTreeMap<Time, Row>> {
+/// Reads what [`encode_rows`] wrote of the block of this key.
+///
+/// # Errors
+/// `Corrupt`, with the block and what is wrong with it.
+pub fn decode_rows(key: &BlockKey, body: &[u8]) -> Result<BTreeMap<Time, Row>> {
     let corrupt = |reason: String| Error::Corrupt {
         what: format!("the block of {} {} at {}", key.dim, key.id, key.hour),
         reason,

@@ -28,6 +28,7 @@ mod part;
 pub mod reports;
 pub mod sqlite;
 
+pub use codec::{StoredCall, decode_rows, encode_rows};
 pub use error::{Class, Error, Result};
 pub use live::Live;
 pub use part::{BadPart, Part};
