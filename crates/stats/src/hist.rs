@@ -79,7 +79,7 @@ impl Hist {
         (n > 0).then(|| sum as f64 / n as f64)
     }
 
-    /// The value at 0-based `rank` of the sorted durations, in milliseconds.
+    /// The value at 0-based `rank` of the sorted durations, in milliseconds; beyond the last: the last.
     fn at(&self, rank: i64) -> i64 {
         let mut seen = 0;
         for &(b, n) in &self.buckets {
@@ -107,7 +107,7 @@ impl Hist {
         }
         let pos = (n - 1) as f64 * q;
         let below = pos.floor();
-        let (lo, hi) = (self.at(below as i64), self.at((below as i64 + 1).min(n - 1)));
+        let (lo, hi) = (self.at(below as i64), self.at(below as i64 + 1));
         Some(lo as f64 + (hi - lo) as f64 * (pos - below))
     }
 

@@ -91,10 +91,7 @@ impl State {
         let scope = rows.scope(&self.tenant, &self.source, Dim::Source, &self.source.0);
         let mut end = Time(i64::MIN);
         for gap in &self.gaps {
-            let from = gap.from.max(end);
-            if from < gap.to {
-                rows.span(&scope, from, gap.to, sign, |t, ms| t.add(Field::GapMs, ms));
-            }
+            rows.span(&scope, gap.from.max(end), gap.to, sign, |t, ms| t.add(Field::GapMs, ms));
             end = end.max(gap.to);
         }
     }

@@ -229,6 +229,6 @@ fn true_end(timeline: &[Entry]) -> Option<usize> {
         return Some(seen);
     }
     let concluded = timeline.iter().rposition(ends)?;
-    let lives = timeline[concluded + 1..].iter().any(Entry::shows_life);
+    let lives = timeline[concluded..].iter().any(Entry::shows_life);
     (!lives).then_some(concluded)
 }

@@ -157,7 +157,7 @@ pub fn expected_wait_ms(
     let term = |i: i64| 1.0 / (service + i as f64 * theta);
     let sum: f64 = if ahead < 10_000 {
         (0..=ahead.max(0)).map(term).sum()
-    } else if theta > 0.0 && service > 0.0 {
+    } else if theta > 0.0 {
         (1.0 + (ahead + 1) as f64 * theta / service).ln() / theta // the integral: bounded work for an endless queue
     } else {
         (ahead + 1) as f64 * term(0)

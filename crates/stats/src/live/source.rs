@@ -90,8 +90,7 @@ impl Source {
 
 /// For how many milliseconds of [`from`, `to`) we were blind: gaps that overlap count once.
 pub fn gap_ms<'a>(gaps: impl IntoIterator<Item = &'a Gap>, from: Time, to: Time) -> i64 {
-    let mut spans: Vec<(i64, i64)> =
-        gaps.into_iter().map(|g| (g.from.max(from).0, g.to.min(to).0)).filter(|s| s.0 < s.1).collect();
+    let mut spans: Vec<(i64, i64)> = gaps.into_iter().map(|g| (g.from.max(from).0, g.to.min(to).0)).collect();
     spans.sort_unstable();
     let mut end = i64::MIN;
     let mut sum = 0;
