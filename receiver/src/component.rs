@@ -126,7 +126,11 @@ impl Receiver {
             webhook_age_max_s: config.webhook_age_max.signed() / 1000,
             batch_max: config.batch_max,
             body_max: config.body_max.to_usize(),
-            bounds: Bounds { backlog: config.backlog_max, in_hand: config.in_hand_max.to_usize() },
+            bounds: Bounds {
+                backlog: config.backlog_max,
+                wait: config.backlog_wait.duration(),
+                in_hand: config.in_hand_max.to_usize(),
+            },
             clock: context.clock.clone(),
         };
         Ok(Receiver { journal, directory, config, number_key, door, listener: None, upkeep })

@@ -30,8 +30,10 @@ pub struct Config {
     pub batch_max: usize,
     /// Bytes of batches that are being read at the same time. Beyond, senders are told to come back (429).
     pub in_hand_max: Size,
-    /// Events that are accepted and not yet counted, here or in an aggregator that is at work. Beyond, senders are told to come
-    /// back (429), so that what is accepted is seen soon.
+    /// How long an accepted event may wait to be counted, here or in an aggregator that is at work. When more wait than are counted
+    /// within this time, as fast as it went lately, senders are told to come back (429).
+    pub backlog_wait: Millis,
+    /// The most events that may wait, however fast they are counted.
     pub backlog_max: u64,
     /// An event of a live source that is observed so long after it happened is marked late.
     pub late_after: Millis,
@@ -52,7 +54,8 @@ impl Default for Config {
             body_max: Size::mebibytes(4),
             batch_max: 5_000,
             in_hand_max: Size::mebibytes(64),
-            backlog_max: 50_000,
+            backlog_wait: Millis::seconds(2),
+            backlog_max: 200_000,
             late_after: Millis::seconds(60),
             records_max: 4_000,
         }
@@ -72,6 +75,7 @@ impl ConfigFile for Config {
         // Each batch is held twice while it is read; the largest must find room.
         let twice = Size::bytes(2 * self.body_max.get());
         problems.range("in_hand_max", self.in_hand_max, twice..=Size::mebibytes(4_096));
+        problems.range("backlog_wait", self.backlog_wait, Millis::new(100)..=Millis::seconds(600));
         problems.range("backlog_max", self.backlog_max, 1_000..=100_000_000);
         problems.range("records_max", self.records_max, 1..=10_000);
         problems.range("late_after", self.late_after, Millis::seconds(1)..=Millis::seconds(86_400));

@@ -3,7 +3,8 @@
 //! What is acknowledged is on disk and will be counted; the gate sees to it that it is counted soon. Two bounds:
 //!
 //! - **backlog**: events that are accepted and not yet counted, here (`ingest`, not yet admitted) and behind us (`events.*`, not
-//!   yet folded). Beyond it a sender is told to come back, before its batch is read.
+//!   yet folded). Beyond what is counted within the allowed wait, as fast as it went lately, a sender is told to come back,
+//!   before its batch is read.
 //! - **in hand**: bytes of batches that are being read and decided on. Counted as they come, so that a sender who names a large
 //!   batch and sends it slowly takes nothing from others.
 //!
@@ -29,12 +30,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const STILL: Duration = Duration::from_secs(30);
 /// When a refused sender may try again, in seconds.
 const RETRY_S: u64 = 1;
+/// Events a second, before anything was measured.
+const RATE_FIRST: f64 = 5_000.0;
+/// So many may always wait: a few batches, or a stretch that was slow for another reason would shut the door.
+const BACKLOG_MIN: u64 = 5_000;
+/// The share of the newest measurement in the rate.
+const RATE_NEWEST: f64 = 0.2;
 
 /// Bounds of the gate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// Events that are accepted and not yet counted.
+    /// Events that are accepted and not yet counted, at most.
     pub(crate) backlog: u64,
+    /// How long an event may wait to be counted.
+    pub(crate) wait: Duration,
     /// Bytes of batches that are being read and decided on.
     pub(crate) in_hand: usize,
 }
@@ -54,19 +63,42 @@ pub(crate) struct Gate {
 }
 
 /// What the last look saw.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Seen {
     at: Option<Duration>,
     backlog: u64,
+    /// What may wait.
+    most: u64,
     /// [`Gate::passed`] when the look began: what passed since comes on top.
     passed: u64,
 }
 
 /// The two stages that a batch has to go through.
-#[derive(Default)]
 struct Stages {
     admitting: Stage,
     folding: Stage,
+    /// Events folded a second, while there was something to fold.
+    rate: f64,
+    /// When was looked last, how much was folded by then, and whether something was left.
+    last: Option<(Duration, u64, bool)>,
+}
+
+impl Stages {
+    /// Takes in how far the fold is. It tells its position now and then, so what stands still is no measurement.
+    fn measure(&mut self, now: Duration, done: u64, lag: u64) {
+        let Some((at, before, busy)) = self.last else {
+            self.last = Some((now, done, lag > 0));
+            return;
+        };
+        if done == before {
+            return;
+        }
+        let seconds = now.saturating_sub(at).as_secs_f64();
+        if busy && seconds > 0.0 && done > before {
+            self.rate += RATE_NEWEST * ((done - before) as f64 / seconds - self.rate);
+        }
+        self.last = Some((now, done, lag > 0));
+    }
 }
 
 /// A stage's last move.
@@ -105,8 +137,13 @@ impl Gate {
             bounds,
             hands: Arc::new(Semaphore::new(kib(bounds.in_hand) as usize)),
             passed: AtomicU64::new(0),
-            seen: Mutex::default(),
-            looking: tokio::sync::Mutex::default(),
+            seen: Mutex::new(Seen { at: None, backlog: 0, most: bounds.backlog, passed: 0 }),
+            looking: tokio::sync::Mutex::new(Stages {
+                admitting: Stage::default(),
+                folding: Stage::default(),
+                rate: RATE_FIRST,
+                last: None,
+            }),
             refused: metric::counter("receiver_refused_total", &[]),
             backlog: metric::gauge("receiver_backlog_events", &[]),
         })
@@ -115,14 +152,15 @@ impl Gate {
     /// Asked before a batch is read.
     pub(crate) async fn ask(&self) -> Result<(), Problem> {
         self.look().await;
-        if self.backlog() >= self.bounds.backlog { Err(self.refuse()) } else { Ok(()) }
+        let (backlog, most) = self.backlog();
+        if backlog >= most { Err(self.refuse()) } else { Ok(()) }
     }
 
     /// Asked before a batch of so many events is written: counts them, or refuses.
     pub(crate) fn pass(&self, events: usize) -> Result<(), Problem> {
-        let backlog = self.backlog();
+        let (backlog, most) = self.backlog();
         // A first batch passes whatever its size: it is bounded by itself.
-        if backlog > 0 && backlog + events as u64 > self.bounds.backlog {
+        if backlog > 0 && backlog + events as u64 > most {
             return Err(self.refuse());
         }
         self.passed.fetch_add(events as u64, Ordering::Relaxed);
@@ -134,17 +172,17 @@ impl Gate {
         Hand { gate: Arc::clone(self), held: None }
     }
 
-    fn backlog(&self) -> u64 {
+    /// How many events wait, and how many may.
+    fn backlog(&self) -> (u64, u64) {
         let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.backlog + self.passed.load(Ordering::Relaxed).saturating_sub(seen.passed)
+        (seen.backlog + self.passed.load(Ordering::Relaxed).saturating_sub(seen.passed), seen.most)
     }
 
     fn refuse(&self) -> Problem {
         self.refused.increment(1);
+        let (backlog, most) = self.backlog();
         let detail = format!(
-            "events come faster than they are counted: {} wait, {} may; nothing of this batch was kept, send it again",
-            self.backlog(),
-            self.bounds.backlog
+            "events come faster than they are counted: {backlog} wait, {most} may; nothing of this batch was kept, send it again"
         );
         Problem::too_many(detail, RETRY_S)
     }
@@ -162,9 +200,11 @@ impl Gate {
         let Ok((admitting, folding)) = self.lags().await else { return };
         let backlog =
             stages.admitting.counts(admitting.0, admitting.1, now) + stages.folding.counts(folding.0, folding.1, now);
+        stages.measure(now, folding.0, folding.1);
+        let most = ((stages.rate * self.bounds.wait.as_secs_f64()) as u64).max(BACKLOG_MIN).min(self.bounds.backlog);
         self.backlog.set(backlog as f64);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        *seen = Seen { at: Some(self.clock.monotonic()), backlog, passed };
+        *seen = Seen { at: Some(self.clock.monotonic()), backlog, most, passed };
     }
 
     /// For each stage: how many records are behind it, and how many before it.
@@ -229,7 +269,15 @@ mod tests {
     fn gate(backlog: u64) -> (Arc<Gate>, Arc<dyn Journal>, Clock) {
         let clock = Clock::manual(1_795_227_084_000);
         let journal: Arc<dyn Journal> = Memory::new(Topology::uniform(1), clock.clone());
-        (Gate::new(Arc::clone(&journal), clock.clone(), Bounds { backlog, in_hand: 4 << 10 }), journal, clock)
+        (
+            Gate::new(
+                Arc::clone(&journal),
+                clock.clone(),
+                Bounds { backlog, wait: Duration::from_secs(2), in_hand: 4 << 10 },
+            ),
+            journal,
+            clock,
+        )
     }
 
     #[tokio::test]
@@ -269,6 +317,25 @@ mod tests {
         commit(&journal, FOLD, Stream::EventsQueue, 2).await;
         clock.advance(LOOK_EVERY).await;
         gate.ask().await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn as_much_may_wait_as_is_folded_within_the_allowed_wait() {
+        let (gate, journal, clock) = gate(1_000_000);
+        append(&journal, Stream::EventsQueue, 90_000).await;
+        commit(&journal, FOLD, Stream::EventsQueue, 1).await;
+        gate.ask().await.unwrap_err();
+        assert_eq!(gate.backlog(), (89_999, 10_000));
+        for second in 1..=40 {
+            clock.advance(Duration::from_secs(1)).await;
+            commit(&journal, FOLD, Stream::EventsQueue, second * 2_000).await;
+            let _ = gate.ask().await;
+        }
+        assert_eq!(gate.backlog(), (10_000, BACKLOG_MIN), "2,000 a second");
+        // What comes at once when nothing waits says nothing of how fast it could go.
+        commit(&journal, FOLD, Stream::EventsQueue, 90_000).await;
+        clock.advance(Duration::from_secs(60)).await;
+        gate.ask().await.unwrap();
     }
 
     #[tokio::test]
