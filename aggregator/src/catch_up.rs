@@ -8,7 +8,7 @@ use journal::{Journal, Partition, Stream};
 use service::{Context, Tasks};
 use store::Part;
 use store::reports::{Reports, Taken};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::rules::Rules;
 use crate::shard::Shard;
@@ -90,6 +90,23 @@ pub async fn catch_up_to_end(
     catch_up_to(journal, store, how, context, &targets).await
 }
 
+/// Folds what is there and what is being written, until `over` turns true (nothing more will be written) and all is
+/// folded. Until then nobody is told how far it is: there is no whole yet to be a part of.
+///
+/// # Errors
+/// As [`catch_up_to_end`].
+pub async fn catch_up_until(
+    journal: &Arc<dyn Journal>,
+    store: &Arc<dyn Reports>,
+    how: &CatchUp,
+    context: &Context,
+    over: watch::Receiver<bool>,
+) -> Result<Caught> {
+    let all = Stream::EVENTS.into_iter().flat_map(|stream| (0..journal.partitions(stream)).map(move |n| (stream, n)));
+    let targets = all.map(|partition| (partition, Target::Over(over.clone()))).collect();
+    run(journal, store, how, context, targets).await
+}
+
 /// The same up to these offsets, and no further.
 ///
 /// # Errors
@@ -101,23 +118,36 @@ pub async fn catch_up_to(
     context: &Context,
     targets: &BTreeMap<Partition, u64>,
 ) -> Result<Caught> {
+    let targets = targets.iter().map(|(partition, offset)| (*partition, Target::At(*offset))).collect();
+    run(journal, store, how, context, targets).await
+}
+
+async fn run(
+    journal: &Arc<dyn Journal>,
+    store: &Arc<dyn Reports>,
+    how: &CatchUp,
+    context: &Context,
+    targets: BTreeMap<Partition, Target>,
+) -> Result<Caught> {
     how.rules.agree(&**store).await?;
     let parts: Vec<Part> = targets.keys().map(|(stream, number)| Part::new(stream.name(), *number)).collect();
     let taken = store.take(&how.owner, &journal.identity(), &parts).await?;
     let mut caught = Caught::default();
     let mut runs = Vec::new();
     let mut total = 0;
-    for ((partition, target), taken) in targets.iter().zip(taken) {
+    for ((partition, target), taken) in targets.into_iter().zip(taken) {
         let earliest = journal.earliest(partition.0, partition.1).await?;
         let start = taken.next.unwrap_or(earliest);
         if earliest > 0 && taken.next.is_none_or(|next| next < earliest) {
             caught.truncated.push((taken.held.part.clone(), earliest));
         }
         let start = start.max(earliest);
-        if start < *target {
-            total += target - start;
-            runs.push(Run { partition: *partition, taken, start, target: *target });
+        match &target {
+            Target::At(end) if start >= *end => continue,
+            Target::At(end) => total += end - start,
+            Target::Over(_) => {}
         }
+        runs.push(Run { partition, taken, start, target });
     }
     let shared = Shared {
         journal: Arc::clone(journal),
@@ -125,7 +155,7 @@ pub async fn catch_up_to(
         how: how.clone(),
         telemetry: Telemetry::new(),
         folded: Arc::default(),
-        total,
+        total: Arc::new(AtomicU64::new(total)),
     };
     // A task for each partition: reading, decoding and writing of different partitions overlap.
     let mut done = Vec::with_capacity(runs.len());
@@ -139,15 +169,23 @@ pub async fn catch_up_to(
     }
     outcome?;
     caught.folded = shared.folded.load(Ordering::Relaxed);
-    (how.progress)(Progress { folded: caught.folded, total });
+    (how.progress)(Progress { folded: caught.folded, total: caught.folded });
     Ok(caught)
+}
+
+/// How far to go.
+enum Target {
+    /// Up to this offset.
+    At(u64),
+    /// To the end that there is when it is true that nothing more will be written.
+    Over(watch::Receiver<bool>),
 }
 
 struct Run {
     partition: Partition,
     taken: Taken,
     start: u64,
-    target: u64,
+    target: Target,
 }
 
 #[derive(Clone)]
@@ -157,7 +195,8 @@ struct Shared {
     how: CatchUp,
     telemetry: Telemetry,
     folded: Arc<AtomicU64>,
-    total: u64,
+    /// Records to fold, as far as that is known.
+    total: Arc<AtomicU64>,
 }
 
 fn spawn(tasks: &Tasks, run: Run, shared: Shared) -> Result<oneshot::Receiver<Result<()>>> {
@@ -171,14 +210,13 @@ fn spawn(tasks: &Tasks, run: Run, shared: Shared) -> Result<oneshot::Receiver<Re
 }
 
 impl Run {
-    async fn fold(self, shared: &Shared) -> Result<()> {
+    async fn fold(mut self, shared: &Shared) -> Result<()> {
         let (stream, number) = self.partition;
         let store = &*shared.store;
         let rules = shared.how.rules;
         let mut shard = Shard::open(store, self.partition, self.taken, self.start, false, rules).await?;
         shard.next = shard.next.max(self.start);
-        while shard.next < self.target {
-            let most = usize::try_from(self.target - shard.next).unwrap_or(usize::MAX).min(BATCH);
+        while let Some(most) = self.target.most(shared, self.partition, self.start, shard.next).await? {
             let before = shard.next;
             match shared.journal.read(stream, number, shard.next, most, BATCH_BYTES).await {
                 Ok(batch) => shard.ingest(store, &batch, &shared.telemetry).await?,
@@ -195,12 +233,40 @@ impl Run {
                 break; // the end moved back: nothing more is there
             }
             let folded = shared.folded.fetch_add(shard.next - before, Ordering::Relaxed) + shard.next - before;
-            (shared.how.progress)(Progress { folded, total: shared.total });
+            let total = shared.total.load(Ordering::Relaxed);
+            if total > 0 {
+                (shared.how.progress)(Progress { folded, total: total.max(folded) });
+            }
             if shard.unsaved >= shared.how.checkpoint_events {
                 save(&mut shard, store).await?;
             }
         }
         save(&mut shard, store).await
+    }
+}
+
+impl Target {
+    /// How many records to read at `next` at most, once it is worth it. `None`: it is reached.
+    async fn most(&mut self, shared: &Shared, partition: Partition, start: u64, next: u64) -> Result<Option<usize>> {
+        if let Target::Over(over) = self {
+            // A whole batch, or what there is at the end: small ones cost more of everything.
+            let whole = next + BATCH as u64 - 1;
+            tokio::select! {
+                biased;
+                // Whoever would tell has gone: then nothing more is written either.
+                told = over.wait_for(|over| *over) => drop(told),
+                there = shared.journal.wait_past(partition.0, partition.1, whole) => {
+                    there?;
+                    return Ok(Some(BATCH));
+                }
+            }
+            let end = shared.journal.end(partition.0, partition.1).await?;
+            shared.total.fetch_add(end.saturating_sub(start), Ordering::Relaxed);
+            *self = Target::At(end);
+        }
+        let Target::At(end) = self else { return Ok(Some(BATCH)) };
+        let left = usize::try_from(end.saturating_sub(next)).unwrap_or(usize::MAX);
+        Ok((left > 0).then_some(left.min(BATCH)))
     }
 }
 

@@ -4,7 +4,7 @@
 //! [`stats::fold::PartitionFold`] with its rows. At each tick what changed is told on the stream `views`
 //! ([`store::frame`]); at each checkpoint the changed records, rows and states go into the [`store::Reports`] together
 //! with the position, and closed calls and restated rows are told on the stream `records`. Besides:
-//! [`catch_up_to_end`] folds as fast as it can (imports), [`rebuild`] folds everything anew, and [`diff`] compares.
+//! [`catch_up_until`] folds as fast as it can what an import writes, [`rebuild`] folds everything anew, and [`diff`] compares.
 //!
 //! **What it is not.** It decides nothing and serves nothing; what a figure means is in `stats`. The journal's
 //! committed positions are not used: the store's are, because they are written together with the state.
@@ -29,7 +29,7 @@ mod states;
 mod telemetry;
 mod tell;
 
-pub use catch_up::{CatchUp, Caught, Progress, catch_up_to, catch_up_to_end};
+pub use catch_up::{CatchUp, Caught, Progress, catch_up_to, catch_up_to_end, catch_up_until};
 pub use component::Aggregator;
 pub use config::Config;
 pub use error::{Error, Result};

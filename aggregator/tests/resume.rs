@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::Arc;
 
-use aggregator::{CatchUp, Config, catch_up_to_end};
+use aggregator::{CatchUp, Config, catch_up_to_end, catch_up_until};
 use common::{MORNING, Running, assert_same, caught_up, context, history, memory, publish, reference, sqlite, until};
 use journal::embedded::{Embedded, Options};
 use journal::{Entry, Journal, Retention, Stream, Topology};
@@ -183,4 +183,25 @@ async fn what_the_journal_no_longer_keeps_is_stepped_over_and_said() {
     let fresh = sqlite(dir.path(), "fresh.db").await;
     let caught = catch_up_to_end(&journal, &fresh, &CatchUp::new("test"), &context("test")).await.unwrap();
     assert_eq!(caught.truncated.len(), 1, "{:?}", caught.truncated);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_folded_while_it_is_written_is_the_same_and_all_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, store) = (memory(3), sqlite(dir.path(), "store.db").await);
+    let events = history(700, MORNING, 5);
+    let (tell, over) = tokio::sync::watch::channel(false);
+    let how = CatchUp { checkpoint_events: 900, ..CatchUp::new("import") };
+    let context = context("import");
+    let written = async {
+        for part in events.chunks(350) {
+            publish(&journal, part).await;
+            tokio::task::yield_now().await;
+        }
+        tell.send_replace(true);
+    };
+    let folded = catch_up_until(&journal, &store, &how, &context, over);
+    let (caught, ()) = tokio::join!(folded, written);
+    assert_eq!(caught.unwrap().folded, events.len() as u64);
+    assert_same(&reference(&journal, dir.path()).await, &store).await;
 }

@@ -7,6 +7,8 @@ use model::event::agent;
 use model::event::call::{Destination, QueueExit};
 use model::{Directory, Envelope, Event, EventId, Number, Quality, Subject, TenantId, Time};
 
+use crate::plausible;
+
 /// What becomes of a record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
@@ -43,35 +45,71 @@ const FUTURE_MS_MAX: i64 = 86_400_000;
 impl Rules {
     /// Decides on one record.
     pub fn decide(&self, value: &[u8]) -> Decision {
+        self.decide_at(value, Time(i64::MAX))
+    }
+
+    /// Decides on one record at a moment of our own clock: what is further ahead of it has a broken clock, whatever it says
+    /// of when it was observed.
+    pub fn decide_at(&self, value: &[u8], now: Time) -> Decision {
         match Envelope::parse(value) {
+            Ok(Parsed::Known(Envelope { time, .. }) | Parsed::Unknown(Head { time, .. }))
+                if time.ms().saturating_sub(now.ms()) > FUTURE_MS_MAX =>
+            {
+                Decision::Aside { reason: format!("time {time} is more than a day ahead of our clock ({now})") }
+            }
             Ok(Parsed::Known(known)) => self.known(known),
             Ok(Parsed::Unknown(head)) => unknown(head, value),
             Err(error) => Decision::Aside { reason: whole(&error) },
         }
     }
 
-    fn known(&self, mut envelope: Envelope) -> Decision {
-        if let Err(reason) = plausible(&envelope) {
-            return Decision::Aside { reason };
+    /// Decides on an event that was not written down yet, as [`Rules::decide`] does on its JSON. One that may have to be
+    /// set aside comes back: that decision needs the JSON.
+    pub fn decide_unwritten(&self, envelope: Envelope) -> Result<(EventId, Entry), Box<Envelope>> {
+        if is_well_formed(&envelope) && self.refusal(&envelope).is_none() {
+            Ok(self.admit(envelope))
+        } else {
+            Err(Box::new(envelope))
         }
+    }
+
+    fn known(&self, envelope: Envelope) -> Decision {
+        match self.refusal(&envelope) {
+            Some(reason) => Decision::Aside { reason },
+            None => {
+                let (id, entry) = self.admit(envelope);
+                Decision::Admit { id, entry }
+            }
+        }
+    }
+
+    /// Why an event must be set aside.
+    fn refusal(&self, envelope: &Envelope) -> Option<String> {
+        if let Err(reason) = plausible(envelope) {
+            return Some(reason);
+        }
+        let mut oversized = false;
+        numbers(&envelope.event, &mut |number| {
+            oversized |= number
+                .digits
+                .as_ref()
+                .is_some_and(|d| d.len() > NUMBER_CHARS_MAX && d.chars().count() > NUMBER_CHARS_MAX);
+        });
+        oversized.then(|| format!("a number is longer than {NUMBER_CHARS_MAX} characters"))
+    }
+
+    fn admit(&self, mut envelope: Envelope) -> (EventId, Entry) {
         let tenant = self.directory.tenant_of(&envelope.source);
         if envelope.quality.is_none() && self.is_late(&envelope) {
             envelope.quality = Some(Quality::Late);
         }
         self.classify(&tenant, &mut envelope.event);
         self.enrich(&envelope.subject, &mut envelope.event);
-        let mut oversized = false;
-        numbers(&mut envelope.event, &mut |number| {
-            oversized |= number.digits.as_ref().is_some_and(|d| d.chars().count() > NUMBER_CHARS_MAX);
-            *number = number.sealed(&self.number_key);
-        });
-        if oversized {
-            return Decision::Aside { reason: format!("a number is longer than {NUMBER_CHARS_MAX} characters") };
-        }
+        numbers_mut(&mut envelope.event, &mut |number| *number = number.sealed(&self.number_key));
         envelope.tenant = Some(tenant);
         let key = Bytes::copy_from_slice(envelope.subject.id().as_bytes());
         let entry = Entry::new(stream_of(&envelope.subject), key, envelope.to_json());
-        Decision::Admit { id: envelope.id, entry }
+        (envelope.id, entry)
     }
 
     /// Late by the collector's own word: what it saw long after it happened. A recording is observed by nobody live.
@@ -128,7 +166,7 @@ fn plausible(envelope: &Envelope) -> Result<(), String> {
     if let Some(observed) = envelope.observed_time.filter(|o| envelope.time - *o > FUTURE_MS_MAX) {
         return Err(format!("time {} is more than a day after it was observed ({observed})", envelope.time));
     }
-    Ok(())
+    plausible::check(&envelope.event, envelope.time)
 }
 
 /// The canonical stream of a subject.
@@ -143,12 +181,22 @@ pub fn stream_of(subject: &Subject) -> Stream {
 }
 
 /// Visits every number that an event holds.
-fn numbers(event: &mut Event, visit: &mut dyn FnMut(&mut Number)) {
+fn numbers(event: &Event, visit: &mut dyn FnMut(&Number)) {
     let destination = match event {
-        Event::CallOffered(e) => {
-            e.ani.iter_mut().chain(e.dnis.iter_mut()).for_each(visit);
-            return;
-        }
+        Event::CallOffered(e) => return e.ani.iter().chain(e.dnis.iter()).for_each(visit),
+        Event::CallConsulted(e) => &e.to,
+        Event::CallTransferred(e) => &e.to,
+        _ => return,
+    };
+    if let Destination::Number(number) = destination {
+        visit(number);
+    }
+}
+
+/// Visits every number that an event holds, to change it.
+fn numbers_mut(event: &mut Event, visit: &mut dyn FnMut(&mut Number)) {
+    let destination = match event {
+        Event::CallOffered(e) => return e.ani.iter_mut().chain(e.dnis.iter_mut()).for_each(visit),
         Event::CallConsulted(e) => &mut e.to,
         Event::CallTransferred(e) => &mut e.to,
         _ => return,
@@ -156,6 +204,18 @@ fn numbers(event: &mut Event, visit: &mut dyn FnMut(&mut Number)) {
     if let Destination::Number(number) = destination {
         visit(number);
     }
+}
+
+/// Whether its JSON would be read back as an envelope.
+fn is_well_formed(envelope: &Envelope) -> bool {
+    let fits = |len: usize| (1..=envelope::ATTRIBUTE_BYTES_MAX).contains(&len);
+    let (id, family) = (envelope.subject.id(), envelope.subject.family());
+    let subject = family.len() + 1 + id.len();
+    !id.is_empty()
+        && fits(subject)
+        && fits(envelope.id.as_str().len())
+        && fits(envelope.source.as_str().len())
+        && envelope.event.family() == family
 }
 
 /// An error with its causes, in one line.
@@ -220,6 +280,34 @@ mod tests {
     fn what_is_seen_long_after_it_happened_is_late() {
         assert_eq!(admit(Answered::default(), 59_000).quality, None);
         assert_eq!(admit(Answered::default(), 61_000).quality, Some(Quality::Late));
+    }
+
+    #[test]
+    fn what_was_not_written_down_is_decided_as_its_json_is() {
+        let at = Time(1_795_000_000_000);
+        let number = |digits: &str| Offered { ani: Some(Number::plain(digits)), ..Offered::default() };
+        let long = "1".repeat(NUMBER_CHARS_MAX + 1);
+        let facts = [
+            Fact::new(at, Subject::Call("1".into()), number("13800138000")),
+            Fact::new(at, Subject::Call("1".into()), number(&long)),
+            Fact::new(Time(0), Subject::Call("1".into()), Answered::default()),
+            Fact::new(at, Subject::Call("".into()), Answered::default()),
+            Fact::new(at, Subject::Call("x".repeat(600).into()), Answered::default()),
+            Fact::new(at, Subject::Agent("101".into()), Answered::default()),
+        ];
+        let mut admitted = 0;
+        for fact in facts {
+            let envelope = fact.into_envelope(&"pbx1".into(), at);
+            let written = rules().decide(&envelope.to_json());
+            match rules().decide_unwritten(envelope) {
+                Ok((id, entry)) => {
+                    assert_eq!(Decision::Admit { id, entry }, written);
+                    admitted += 1;
+                }
+                Err(_) => assert!(matches!(written, Decision::Aside { .. }), "{written:?}"),
+            }
+        }
+        assert_eq!(admitted, 1);
     }
 
     #[test]

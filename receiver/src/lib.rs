@@ -14,11 +14,14 @@ pub mod admit;
 pub mod aside;
 mod component;
 mod config;
+mod direct;
 mod door;
 mod gate;
+mod plausible;
 mod window;
 mod work;
 
 pub use component::Receiver;
 pub use config::Config;
-pub use work::catch_up;
+pub use direct::{Direct, Handed, Unwritten};
+pub use work::{Outcome, catch_up};

@@ -1,16 +1,18 @@
 //! The loop: read `ingest`, decide on each record, write events, position and window in one transaction.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use journal::{Batch, Commit, Consumer, Delivery, Entry, Journal, Partition, Stream, Subscription};
-use model::{Directory, Time};
+use journal::{Batch, Commit, Consumer, Delivery, Entry, Journal, Partition, Position, Stream, Subscription};
+use model::{Directory, EventId, Time};
 use service::{Clock, metric};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::admit::{Decision, Rules};
 use crate::aside::{ASIDE_MAX, Aside, GROUP, PREFIX};
-use crate::window::Window;
+use crate::direct::{Handed, Unwritten};
+use crate::window::{Changes, Window};
 
 /// One member of the receiver group at work.
 pub(crate) struct Worker {
@@ -19,6 +21,8 @@ pub(crate) struct Worker {
     rules: Rules,
     clock: Clock,
     windows: HashMap<u32, Window>,
+    /// The next record of `ingest` to decide on, of each partition that we hold.
+    at: BTreeMap<u32, u64>,
     aside: VecDeque<String>,
     counters: Counters,
 }
@@ -52,7 +56,8 @@ impl Worker {
         let consumer = journal.subscribe(subscription).await?;
         let kept = journal.state(GROUP, PREFIX.as_bytes()).await?;
         let aside = kept.iter().filter_map(|(key, _)| String::from_utf8(key.to_vec()).ok()).collect();
-        Ok(Worker { journal, consumer, rules, clock, windows: HashMap::new(), aside, counters: Counters::new() })
+        let (windows, at) = (HashMap::new(), BTreeMap::new());
+        Ok(Worker { journal, consumer, rules, clock, windows, at, aside, counters: Counters::new() })
     }
 
     /// Takes what comes next. An error leaves nothing half done: join again.
@@ -62,6 +67,7 @@ impl Worker {
             Delivery::Revoked(partitions) => {
                 for (_, partition) in partitions {
                     self.windows.remove(&partition);
+                    self.at.remove(&partition);
                 }
             }
             Delivery::Batch(batch) => self.batch(&batch).await?,
@@ -81,7 +87,14 @@ impl Worker {
     }
 
     async fn take_over(&mut self, partitions: &[Partition]) -> journal::Result<()> {
-        for (_, partition) in partitions {
+        let committed = self.journal.committed(GROUP).await?;
+        for (stream, partition) in partitions {
+            let known = committed.iter().find(|at| at.partition() == (*stream, *partition));
+            let next = match known {
+                Some(at) => at.offset,
+                None => self.journal.earliest(*stream, *partition).await?,
+            };
+            self.at.insert(*partition, next);
             let prefix = window_prefix(*partition);
             let stored = self.journal.state(GROUP, prefix.as_bytes()).await?;
             self.windows.insert(*partition, Window::load(&prefix, stored));
@@ -90,49 +103,116 @@ impl Worker {
     }
 
     async fn batch(&mut self, batch: &Batch) -> journal::Result<()> {
-        let now = Time(self.clock.now_ms());
-        let window = self.windows.entry(batch.partition).or_default();
-        let mut entries: Vec<Entry> = Vec::with_capacity(batch.records.len());
-        let mut state: Vec<(Bytes, Option<Bytes>)> = Vec::new();
-        let (mut duplicates, mut set_aside) = (0u64, 0u64);
+        let mut decided = Decided::default();
         for record in &batch.records {
-            match self.rules.decide(&record.value) {
-                Decision::Admit { id, entry } if window.admit(&id) => entries.push(entry),
-                Decision::Admit { .. } => duplicates += 1,
-                Decision::Aside { reason } => {
-                    let source = String::from_utf8_lossy(&record.key);
-                    tracing::warn!(%source, offset = record.offset, reason, "set aside");
-                    let aside = Aside::new(now, batch.partition, record.offset, &record.key, &record.value, reason);
-                    let (key, value) = aside.entry();
-                    self.aside.push_back(String::from_utf8_lossy(&key).into_owned());
-                    state.push((key, value));
-                    set_aside += 1;
-                }
-            }
+            self.decide(&mut decided, batch.partition, record.offset, &record.key, &record.value);
         }
-        state.extend(window.changes(&window_prefix(batch.partition)));
-        while self.aside.len() > ASIDE_MAX {
-            let Some(oldest) = self.aside.pop_front() else { break };
-            state.push((Bytes::from(oldest), None));
-        }
-        let admitted = entries.len() as u64;
-        let fence = Some(self.consumer.generation());
-        let commit = Commit { entries, group: GROUP.to_owned(), positions: vec![batch.position()], state, fence };
-        match self.journal.append_and_commit(commit).await {
-            Ok(_) => {}
+        self.conclude(&mut decided, [batch.partition]);
+        match self.commit(decided, vec![batch.position()]).await {
+            Ok(()) => _ = self.at.insert(batch.partition, batch.next),
             // The partition moved on with its window: the new holder decides on these records, and nothing was written.
             Err(journal::Error::Fenced { .. }) => {
                 self.windows.remove(&batch.partition);
-                return Ok(());
+                self.at.remove(&batch.partition);
             }
             Err(error) => return Err(error),
         }
+        Ok(())
+    }
+
+    /// Decides on a record. `place` tells it from others of its partition.
+    fn decide(&mut self, decided: &mut Decided, partition: u32, place: u64, key: &[u8], value: &[u8]) {
+        match self.rules.decide_at(value, Time(self.clock.now_ms())) {
+            Decision::Admit { id, entry } => self.admit(decided, partition, &id, entry),
+            Decision::Aside { reason } => {
+                let source = String::from_utf8_lossy(key);
+                tracing::warn!(%source, place, reason, "set aside");
+                let now = Time(self.clock.now_ms());
+                let (key, value) = Aside::new(now, partition, place, key, value, reason).entry();
+                self.aside.push_back(String::from_utf8_lossy(&key).into_owned());
+                decided.state.push((key, value));
+                decided.aside += 1;
+            }
+        }
+    }
+
+    fn admit(&mut self, decided: &mut Decided, partition: u32, id: &EventId, entry: Entry) {
+        if self.windows.entry(partition).or_default().admit(id) {
+            decided.entries.push(entry);
+            decided.admitted += 1;
+        } else {
+            decided.duplicates += 1;
+        }
+    }
+
+    /// Adds what these partitions' windows have to keep, and bounds what is set aside.
+    fn conclude(&mut self, decided: &mut Decided, partitions: impl IntoIterator<Item = u32>) {
+        for partition in partitions {
+            let window = self.windows.entry(partition).or_default();
+            decided.state.extend(window.changes(&window_prefix(partition)));
+        }
+        while self.aside.len() > ASIDE_MAX {
+            let Some(oldest) = self.aside.pop_front() else { break };
+            decided.state.push((Bytes::from(oldest), None));
+        }
+    }
+
+    async fn commit(&mut self, decided: Decided, positions: Vec<Position>) -> journal::Result<()> {
+        let Decided { entries, state, admitted, duplicates, aside } = decided;
+        let fence = Some(self.consumer.generation());
+        let commit = Commit { entries, group: GROUP.to_owned(), positions, state, fence };
+        self.journal.append_and_commit(commit).await?;
         self.counters.admitted.increment(admitted);
         self.counters.duplicates.increment(duplicates);
-        self.counters.aside.increment(set_aside);
+        self.counters.aside.increment(aside);
         self.counters.held.set(self.aside.len() as f64);
         Ok(())
     }
+
+    /// Works until nothing is left in `ingest`, and tells whether all of it is ours.
+    pub(crate) async fn clear(&mut self) -> journal::Result<bool> {
+        while self.step().await? == Step::Worked {}
+        let all = (0..self.journal.partitions(Stream::Ingest)).all(|partition| self.at.contains_key(&partition));
+        Ok(all && all_read(&self.journal).await?)
+    }
+
+    /// Decides on events that were not written to `ingest`. The positions go along unchanged: they prove that the
+    /// windows are still ours.
+    pub(crate) async fn take(&mut self, handed: Handed) -> journal::Result<()> {
+        let mut decided = Decided { entries: handed.others, ..Decided::default() };
+        decided.entries.reserve(handed.events.len());
+        let mut touched = BTreeSet::new();
+        for event in handed.events {
+            let partition = self.journal.partition_of(Stream::Ingest, event.source().as_str().as_bytes());
+            touched.insert(partition);
+            let text = match event {
+                Unwritten::Verbatim(source, bytes) => (source, bytes),
+                Unwritten::Event(envelope) => match self.rules.decide_unwritten(envelope) {
+                    Ok((id, entry)) => {
+                        self.admit(&mut decided, partition, &id, entry);
+                        continue;
+                    }
+                    Err(envelope) => (envelope.source.clone(), envelope.to_json().into()),
+                },
+            };
+            let (source, value) = text;
+            self.decide(&mut decided, partition, xxh3_64(&value), source.as_str().as_bytes(), &value);
+        }
+        self.conclude(&mut decided, touched);
+        let ours = self.at.iter().map(|(partition, next)| Position::new(Stream::Ingest, *partition, *next));
+        let ours = ours.collect();
+        self.commit(decided, ours).await
+    }
+}
+
+/// What was decided, to be written at once.
+#[derive(Default)]
+struct Decided {
+    entries: Vec<Entry>,
+    state: Changes,
+    admitted: u64,
+    duplicates: u64,
+    aside: u64,
 }
 
 impl Counters {
@@ -154,6 +234,9 @@ fn window_prefix(partition: u32) -> String {
     format!("w/{partition}/")
 }
 
+/// What is seen so much later than it happened is late, for imports, in milliseconds.
+pub(crate) const LATE_AFTER_MS: i64 = 60_000;
+
 /// What a catch-up did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
@@ -169,7 +252,7 @@ pub async fn catch_up(
     over: impl Fn() -> bool + Send,
 ) -> journal::Result<Outcome> {
     let number_key = number_key(&journal).await?;
-    let rules = Rules { directory, number_key, late_after_ms: 60_000 };
+    let rules = Rules { directory, number_key, late_after_ms: LATE_AFTER_MS };
     let mut worker = Worker::join(Arc::clone(&journal), "import", rules, clock, 4_000).await?;
     loop {
         // Asked before the step: what was written before `over` is seen by the step after it.

@@ -24,12 +24,14 @@ pub(crate) fn store_config(dir: &Path) -> store::config::Config {
     store::config::Config { path: dir.join("store.db") }
 }
 
-/// Opens a directory, making it when it is not there.
-pub(crate) async fn open(dir: &Path, clock: &Clock) -> Result<Opened> {
+/// Opens a directory for this process alone, making it when it is not there.
+pub(crate) async fn open_alone(dir: &Path, clock: &Clock) -> Result<Opened> {
     std::fs::create_dir_all(dir).map_err(|e| {
         Error::dependency("TG0301", format!("cannot make the data directory {}", dir.display())).caused_by(e)
     })?;
-    open_parts(&journal_config(dir), &store_config(dir), clock).await
+    // The store first: that is where it shows whether somebody is there.
+    let store = store_config(dir).open_alone().await?;
+    Ok(Opened { journal: journal_config(dir).open(clock).await?, store })
 }
 
 /// Opens a journal and a store that may be anywhere.
@@ -43,11 +45,22 @@ pub(crate) async fn open_parts(
 
 /// Opens a directory that must be there: reading from a mistyped path is no empty report.
 pub(crate) async fn open_existing(dir: &Path, clock: &Clock) -> Result<Opened> {
+    there(dir)?;
+    open_parts(&journal_config(dir), &store_config(dir), clock).await
+}
+
+/// The same, for this process alone.
+pub(crate) async fn open_existing_alone(dir: &Path, clock: &Clock) -> Result<Opened> {
+    there(dir)?;
+    open_alone(dir, clock).await
+}
+
+fn there(dir: &Path) -> Result<()> {
     if !dir.join("journal.db").exists() {
         let message = format!("{} is no data directory: there is no journal.db in it", dir.display());
         return Err(Error::usage("TG0302", message));
     }
-    open(dir, clock).await
+    Ok(())
 }
 
 /// The directory (names, limits, tenants) that the data was written with.

@@ -1,22 +1,25 @@
 //! `tidegate import`: recorded calls through the whole pipeline, without a server.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use adapter::registry::Planned;
 use adapter::runtime::{self, Environment, Notice, Settings};
-use aggregator::CatchUp;
+use adapter::{Ingest, Intake};
+use aggregator::{CatchUp, Caught};
+use journal::Journal;
 use model::{Directory, SourceId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use service::config::{ConfigFile, Layers, Problems, Sources};
 use service::{Clock, Context, Drain, Error, Result, Seeds};
+use tokio::sync::watch;
 
 use crate::cli::{Import, Kind};
 use crate::data;
+use crate::front::Front;
 use crate::progress::Progress;
 
 /// The file that `--config` names: what the recording is, and whose.
@@ -63,44 +66,25 @@ pub(crate) async fn run(args: Import) -> Result<()> {
     let speed = speed(&args.speed)?;
     let (file, planned) = plan(&args)?;
     let clock = Clock::system();
-    let opened = data::open(&args.data.data, &clock).await?;
+    let opened = data::open_alone(&args.data.data, &clock).await?;
     let mut knows = file.directory;
     knows.sources.entry(SourceId::new(&file.source)).or_default().recorded = true;
     let directory = data::learn(&opened.store, knows).await?;
     let started = clock.monotonic();
 
     let context = Context::new("import", "import", clock.clone(), &Seeds::fixed(0));
-    let env = Environment {
-        journal: Arc::clone(&opened.journal),
-        clock: clock.clone(),
-        seeds: Seeds::fixed(0),
-        drain: Drain::new(),
-    };
     let settings = Settings::recording(SourceId::new(&file.source), speed);
-    let collected = AtomicBool::new(false);
-    let collect = async {
-        let outcome = collect(planned.as_ref(), settings, env).await;
-        collected.store(true, Ordering::Release);
+    let front = Front::open(&opened.journal, directory, &clock, speed.is_some()).await?;
+    // Everything works at once, each on what the one before it has made durable.
+    let (tell, over) = watch::channel(false);
+    let written = async {
+        let outcome = write(planned.as_ref(), settings, front, &opened.journal, &clock).await;
+        tell.send_replace(true);
         outcome
     };
-    let over = || collected.load(Ordering::Acquire);
-    let receive = receiver::catch_up(Arc::clone(&opened.journal), directory, clock.clone(), over);
-    let (collected, received) = tokio::join!(collect, receive);
-    let (collected, received) = (collected?, received.map_err(|e| data::journal_failed(&e))?);
-
-    let bar = Arc::new(Mutex::new(Progress::new("folding")));
-    let told = Arc::clone(&bar);
-    let how = CatchUp::new("import").progress(move |p| {
-        if let Ok(mut bar) = told.lock() {
-            bar.at(p.folded, p.total);
-        }
-    });
-    let caught =
-        aggregator::catch_up_to_end(&opened.journal, &opened.store, &how, &context).await.map_err(Error::from)?;
-    drop(how);
-    if let Some(bar) = Arc::into_inner(bar).and_then(|bar| bar.into_inner().ok()) {
-        bar.finish();
-    }
+    let folded = fold(&opened, &context, over);
+    let (written, folded) = tokio::join!(written, folded);
+    let ((collected, received), caught) = (written?, folded?);
     opened.journal.close().await.map_err(Error::from)?;
     opened.store.close().await.map_err(|e| data::failed(&e))?;
     let took = clock.monotonic() - started;
@@ -154,6 +138,54 @@ fn missing(paths: &[PathBuf]) -> Result<()> {
         return Ok(());
     }
     Err(Error::usage("TG0308", format!("no such file: {}", gone.join(", "))))
+}
+
+/// Reads the recording and writes the canonical record.
+async fn write(
+    planned: &dyn Planned,
+    settings: Settings,
+    front: Front,
+    journal: &Arc<dyn Journal>,
+    clock: &Clock,
+) -> Result<(runtime::Outcome, receiver::Outcome)> {
+    let env = |intake| Environment { intake, clock: clock.clone(), seeds: Seeds::fixed(0), drain: Drain::new() };
+    match front {
+        Front::Direct(direct) => {
+            let intake: Arc<dyn Intake> = Arc::clone(&direct) as _;
+            let collected = collect(planned, settings, env(intake)).await?;
+            let direct =
+                Arc::into_inner(direct).ok_or_else(|| Error::bug("the import is over and still has an intake"))?;
+            Ok((collected, direct.close().await.map_err(|e| data::journal_failed(&e))?))
+        }
+        Front::Ingest(directory) => {
+            let collected = AtomicBool::new(false);
+            let collect = async {
+                let outcome = collect(planned, settings, env(Arc::new(Ingest(Arc::clone(journal))))).await;
+                collected.store(true, Ordering::Release);
+                outcome
+            };
+            let over = || collected.load(Ordering::Acquire);
+            let receive = receiver::catch_up(Arc::clone(journal), directory, clock.clone(), over);
+            let (collected, received) = tokio::join!(collect, receive);
+            Ok((collected?, received.map_err(|e| data::journal_failed(&e))?))
+        }
+    }
+}
+
+/// Folds what is written, until all is.
+async fn fold(opened: &data::Opened, context: &Context, over: watch::Receiver<bool>) -> Result<Caught> {
+    let bar: Arc<Mutex<Option<Progress>>> = Arc::default();
+    let told = Arc::clone(&bar);
+    let how = CatchUp::new("import").progress(move |p| {
+        if let Ok(mut bar) = told.lock() {
+            bar.get_or_insert_with(|| Progress::new("folding")).at(p.folded, p.total);
+        }
+    });
+    let caught = aggregator::catch_up_until(&opened.journal, &opened.store, &how, context, over).await;
+    if let Some(bar) = bar.lock().ok().and_then(|mut bar| bar.take()) {
+        bar.finish();
+    }
+    caught.map_err(Error::from)
 }
 
 async fn collect(planned: &dyn Planned, settings: Settings, env: Environment) -> Result<runtime::Outcome> {

@@ -8,6 +8,7 @@
 
 mod cli;
 mod data;
+mod front;
 mod import;
 mod progress;
 mod quarantine;

@@ -7,15 +7,16 @@ use aggregator::CatchUp;
 use service::{Clock, Context, Error, Result, Seeds};
 
 use crate::cli::{Data, Rebuild};
-use crate::data::{self, failed, open_existing};
+use crate::data::{self, failed, open_existing, open_existing_alone};
 use crate::progress::Progress;
 
 pub(crate) async fn run(args: Rebuild) -> Result<()> {
     let clock = Clock::system();
-    let opened = open_existing(&args.data.data, &clock).await?;
+    // Alone to the end: a server that runs here would go on writing into the file that is replaced.
+    let opened = open_existing_alone(&args.data.data, &clock).await?;
     let context = Context::new("rebuild", "rebuild", clock.clone(), &Seeds::fixed(0));
     let path = args.data.data.join("store.rebuilt.db");
-    remove(&path)?;
+    remove(&path, &REBUILT)?;
     let fresh = store::config::Config { path: path.clone() }.open().await?;
     let bar = Arc::new(Mutex::new(Progress::new("rebuilding")));
     let told = Arc::clone(&bar);
@@ -50,16 +51,15 @@ fn settle(args: &Rebuild, fresh: &Path, same: bool, differing: u64) -> Result<()
     } else {
         println!("{differing} differ");
     }
-    if args.dry_run {
-        remove(fresh)?;
-    } else {
+    if !args.dry_run {
         let old = args.data.data.join("store.db");
-        remove(&old)?;
+        remove(&old, &BESIDE)?;
         let moved = std::fs::rename(fresh, &old);
         moved.map_err(|e| {
             Error::dependency("TG0311", format!("cannot put {} in place", fresh.display())).caused_by(e)
         })?;
     }
+    remove(fresh, &REBUILT)?;
     if same || !args.dry_run {
         return Ok(());
     }
@@ -69,9 +69,14 @@ fn settle(args: &Rebuild, fresh: &Path, same: bool, differing: u64) -> Result<()
     ))
 }
 
-/// Removes a SQLite file with what lies beside it.
-fn remove(path: &Path) -> Result<()> {
-    for suffix in ["", "-wal", "-shm"] {
+/// A store's file and what lies beside it. Its lock stays, because it is held.
+const BESIDE: [&str; 4] = ["", "-wal", "-shm", "-mark"];
+/// The same of the store that is made anew, whose lock nobody waits for.
+const REBUILT: [&str; 5] = ["", "-wal", "-shm", "-mark", "-lock"];
+
+/// Removes the files of a store.
+fn remove(path: &Path, suffixes: &[&str]) -> Result<()> {
+    for suffix in suffixes {
         let file = PathBuf::from(format!("{}{suffix}", path.display()));
         match std::fs::remove_file(&file) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
