@@ -31,7 +31,7 @@ impl Time {
 
     /// Milliseconds from `earlier` to `self`, 0 when `earlier` is later.
     pub fn since(self, earlier: Time) -> i64 {
-        (self.0 - earlier.0).max(0)
+        self.0.saturating_sub(earlier.0).max(0)
     }
 
     /// Reads RFC 3339; any offset, any number of decimals (kept to the millisecond). The years are 0000 to 9999: the calendar
@@ -102,14 +102,14 @@ impl fmt::Display for Time {
 impl Add<i64> for Time {
     type Output = Time;
     fn add(self, ms: i64) -> Time {
-        Time(self.0 + ms)
+        Time(self.0.saturating_add(ms))
     }
 }
 
 impl Sub for Time {
     type Output = i64;
     fn sub(self, earlier: Time) -> i64 {
-        self.0 - earlier.0
+        self.0.saturating_sub(earlier.0)
     }
 }
 

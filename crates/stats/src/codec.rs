@@ -67,7 +67,7 @@ fn read_tally(r: &mut Reader<'_>) -> Result<Tally, Error> {
         let step = u32::try_from(r.number()?).map_err(|_| Error::Damaged(at))?;
         key = key.checked_add(step).filter(|_| i == 0 || step > 0).ok_or(Error::Damaged(at))?;
         let value = r.signed()?;
-        if value == 0 {
+        if value == 0 || value == i64::MIN {
             return Err(Error::Damaged(at));
         }
         t.cells.push((key, value));
@@ -77,7 +77,11 @@ fn read_tally(r: &mut Reader<'_>) -> Result<Tally, Error> {
         let field = r.byte()?;
         let len = r.number()? as usize;
         let text = std::str::from_utf8(r.take(len)?).map_err(|_| Error::Damaged(at))?;
-        t.labels.insert((field, Arc::from(text)), r.signed()?);
+        let value = r.signed()?;
+        if value == 0 || value == i64::MIN {
+            return Err(Error::Damaged(at));
+        }
+        t.labels.insert((field, Arc::from(text)), value);
     }
     Ok(t)
 }

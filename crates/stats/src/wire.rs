@@ -50,6 +50,16 @@ enum Value {
     Many(BTreeMap<String, i64>),
 }
 
+impl Value {
+    /// The sum of what it holds, signs aside; `None` where that is too large to count.
+    fn magnitude(&self) -> Option<i64> {
+        match self {
+            Value::One(n) => n.checked_abs(),
+            Value::Many(cells) => cells.values().try_fold(0i64, |sum, n| sum.checked_add(n.checked_abs()?)),
+        }
+    }
+}
+
 struct Fields;
 
 impl<'de> Visitor<'de> for Fields {
@@ -61,9 +71,15 @@ impl<'de> Visitor<'de> for Fields {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tally, A::Error> {
         let mut t = Tally::new();
+        let mut seen = std::collections::BTreeSet::new();
         while let Some(name) = map.next_key::<std::borrow::Cow<'_, str>>()? {
             let field = Field::parse(&name);
-            match (field, map.next_value::<Value>()?) {
+            let value = map.next_value::<Value>()?;
+            // Told twice, or so large that a sum overflows: nothing that we wrote.
+            if field.is_some_and(|f| !seen.insert(f as u8)) || value.magnitude().is_none() {
+                return Err(serde::de::Error::custom(format!("{name} is there twice, or too large")));
+            }
+            match (field, value) {
                 (None, _) => {} // newer than we are
                 (Some(f), Value::One(n)) => t.add(f, n),
                 (Some(f), Value::Many(cells)) => {
@@ -101,5 +117,13 @@ mod tests {
         assert_eq!(text, r#"{"offered":2,"waiting":{"5":-1},"not_ready_reason_ms":{"lunch":60000}}"#);
         assert_eq!(serde_json::from_str::<Tally>(&text).unwrap(), t);
         assert_eq!(serde_json::from_str::<Tally>(r#"{"of_tomorrow":{"1":2}}"#).unwrap(), Tally::new());
+        for bad in [
+            r#"{"offered":9223372036854775807,"offered":1}"#,
+            r#"{"offered":-9223372036854775808}"#,
+            r#"{"waiting":{"5":9223372036854775807,"05":1}}"#,
+            r#"{"not_ready_reason_ms":{"a":9223372036854775807,"b":1}}"#,
+        ] {
+            assert!(serde_json::from_str::<Tally>(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -21,6 +21,15 @@ pub use stored::Error;
 /// Events of one call beyond this are dropped and counted in [`Record::dropped`].
 pub const EVENTS_MAX: usize = 1_000;
 
+/// The longest length that is believed when it is told, in milliseconds: a year. The receiver sets longer ones aside; what was
+/// stored all the same must not make a sum overflow.
+const TOLD_MS_MAX: u64 = 366 * 86_400_000;
+
+/// A length that was told.
+fn told_ms(ms: u64) -> i64 {
+    ms.min(TOLD_MS_MAX).cast_signed()
+}
+
 /// One call, whole.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Record {

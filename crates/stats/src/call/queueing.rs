@@ -6,8 +6,8 @@ use model::event::call::{
 };
 use model::{AgentId, QueueId, Time};
 
-use super::Record;
 use super::facts::{Alert, AlertEnd, Diversion, Segment, Visit, VisitEnd};
+use super::{Record, told_ms};
 
 /// A vendor's clocks may say "answered" so long before "queued" of the same stay, in milliseconds: recorded tables have
 /// minutes, and once an hour. What is more is another stay.
@@ -63,7 +63,7 @@ impl Segment {
 
     pub(super) fn tell_wait(&mut self, waited_ms: Option<u64>) {
         if let Some(ms) = waited_ms {
-            self.wait_ms = Some(i64::try_from(ms).unwrap_or(i64::MAX));
+            self.wait_ms = Some(told_ms(ms));
             self.wait_told = true;
         }
     }
@@ -73,7 +73,7 @@ impl Alert {
     pub(super) fn stop(&mut self, at: Time, end: AlertEnd, rang_ms: Option<u64>) {
         self.until = Some(at);
         self.end = Some(end);
-        self.rang_ms = rang_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)).or(Some(at.since(self.at)));
+        self.rang_ms = rang_ms.map(told_ms).or(Some(at.since(self.at)));
     }
 
     fn rings(&self, agent: &AgentId) -> bool {
@@ -217,7 +217,7 @@ impl Record {
         let Some(s) = self.segments.iter_mut().rev().find(|s| s.waiting() && fits(s, v.queue.as_ref())) else {
             return false;
         };
-        let began = at + -v.rang_ms.map_or(0, |ms| ms as i64);
+        let began = at + -v.rang_ms.map_or(0, told_ms);
         let mut alert = Alert {
             agent: v.agent.clone(),
             device: v.device.clone(),
@@ -250,7 +250,7 @@ impl Record {
         let place = place.unwrap_or_else(|| {
             // its entry was missed
             self.leave_ivr(at, VisitEnd::Left);
-            let began = at + -v.waited_ms.map_or(0, |ms| ms as i64);
+            let began = at + -v.waited_ms.map_or(0, told_ms);
             let segment = self.open_segment(began, Some(v.queue.clone()));
             self.segments.push(segment);
             self.segments.len() - 1

@@ -5,9 +5,9 @@ use model::event::call::{
 };
 use model::{AgentId, Time};
 
-use super::Record;
 use super::facts::{AlertEnd, Handover, Hold, Segment, VisitEnd};
 use super::queueing::fits;
+use super::{Record, told_ms};
 
 impl Segment {
     /// Ends the talk.
@@ -91,7 +91,7 @@ impl Record {
     fn open_answered(&mut self, at: Time, v: &Answered) -> usize {
         let mine = |a: &super::Alert| Some(&a.agent) == v.agent.as_ref();
         let rang = self.work.alerts.iter().rposition(mine).map(|i| self.work.alerts.remove(i));
-        let waited = v.waited_ms.map_or(0, |ms| ms as i64);
+        let waited = v.waited_ms.map_or(0, told_ms);
         let began = rang.as_ref().map_or(at + -waited, |a| a.at);
         let mut segment = self.open_segment(began, v.queue.clone());
         segment.alerts.extend(rang);
@@ -187,7 +187,7 @@ impl Record {
             s.ended_on_hold = on_hold && s.transfer_out.is_none();
         }
         if let Some(ms) = v.talked_ms {
-            s.talk_ms = Some(i64::try_from(ms).unwrap_or(i64::MAX));
+            s.talk_ms = Some(told_ms(ms));
             s.talk_told = true;
         }
         true
@@ -195,7 +195,7 @@ impl Record {
 
     /// The answer was missed, but the talk was told: it began so long ago.
     fn unanswered(&mut self, at: Time, v: &Released) -> Option<usize> {
-        let talked = v.talked_ms? as i64;
+        let talked = told_ms(v.talked_ms?);
         let place = self
             .segments
             .iter()
@@ -209,7 +209,7 @@ impl Record {
         let Some(s) = self.segments.iter_mut().rev().find(|s| s.answered_at.is_some() && s.is_of(agent)) else {
             return false;
         };
-        s.wrap_up_ms = i64::try_from(v.wrap_up_ms).unwrap_or(i64::MAX);
+        s.wrap_up_ms = told_ms(v.wrap_up_ms);
         s.wrapped_up_at = Some(at);
         true
     }
