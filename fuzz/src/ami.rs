@@ -104,7 +104,10 @@ fn keep(known: &mut BTreeMap<String, Bytes>, changes: Vec<(String, Option<Bytes>
 fn rewritten(frame: &Frame) {
     let text = frame.to_text();
     let headers: Vec<_> = frame.headers().collect();
-    assert!(headers.len() <= HEADERS_MAX && headers.iter().all(|(k, v)| !k.contains(['\r', '\n', ':']) && !v.contains(['\r', '\n', '\0'])));
+    assert!(
+        headers.len() <= HEADERS_MAX
+            && headers.iter().all(|(k, v)| !k.contains(['\r', '\n', ':']) && !v.contains(['\r', '\n', '\0']))
+    );
     if text.len() < FRAME_BYTES_MAX && text.lines().all(|line| line.len() < 16_000) {
         assert_eq!(read(text.as_bytes(), text.len()), [Item::Frame(frame.clone())], "{text:?}");
     }
@@ -133,7 +136,9 @@ pub fn action(data: &[u8]) {
     let bytes = match action.encode(id) {
         Ok(bytes) => bytes,
         Err(Error::LineEnd(key)) => return assert!(all().any(|(k, v)| k == key && v.contains(['\r', '\n', '\0']))),
-        Err(Error::Long(key, len)) => return assert!(all().any(|(k, v)| k == key && v.len() == len && len + 200 > LINE_BYTES_MAX)),
+        Err(Error::Long(key, len)) => {
+            return assert!(all().any(|(k, v)| k == key && v.len() == len && len + 200 > LINE_BYTES_MAX));
+        }
     };
     let want: Vec<(&str, &str)> = std::iter::once(("Action", "Originate")).chain(all()).collect();
     // As a PBX reads it: lines end with CR LF, a message with an empty one.
@@ -143,7 +148,8 @@ pub fn action(data: &[u8]) {
     assert_eq!(lines, want);
     assert_eq!(bytes.iter().filter(|b| **b == b'\n').count(), want.len() + 1);
     // And as we do ourselves, control characters but for tabs being marked.
-    let marked = |v: &str| v.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect::<String>();
+    let marked =
+        |v: &str| v.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect::<String>();
     let items = read(&bytes, bytes.len());
     let [Item::Frame(frame)] = items.as_slice() else { panic!("{items:?}") };
     let got: Vec<_> = frame.headers().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();

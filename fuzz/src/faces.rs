@@ -54,8 +54,14 @@ pub fn query(data: &[u8]) {
                     assert!(asked.range.to - asked.range.from <= (bounds.days + 1) * 86_400_000);
                     assert!(asked.threshold_ms.is_none_or(|ms| (0..=86_400_000).contains(&ms)));
                     assert!(tenant.is_none() || asked.tenant.as_ref().map(|t| t.as_str()) == tenant);
-                    let borders = asked.interval.borders(&asked.range.zone, asked.range.from, asked.range.to, bounds.rows);
-                    assert!(borders.is_ok_and(|b| b.len() <= bounds.rows + 1) || asked.range.from.ms() < -60_000_000_000_000 || asked.range.to.ms() > 250_000_000_000_000 || asked.interval == stats::Interval::Minutes(1));
+                    let borders =
+                        asked.interval.borders(&asked.range.zone, asked.range.from, asked.range.to, bounds.rows);
+                    assert!(
+                        borders.is_ok_and(|b| b.len() <= bounds.rows + 1)
+                            || asked.range.from.ms() < -60_000_000_000_000
+                            || asked.range.to.ms() > 250_000_000_000_000
+                            || asked.interval == stats::Interval::Minutes(1)
+                    );
                 }
                 Err(refused) => assert!(!refused.parameter.is_empty() && !refused.detail.is_empty()),
             }
@@ -106,7 +112,7 @@ fn whole<T: ConfigFile>(text: &str) {
 
 fn named<'a>(problems: impl Iterator<Item = &'a service::config::Problem>) {
     for problem in problems {
-        assert!(!problem.what.is_empty() && !problem.fix.is_empty(), "{problem:?}");
+        assert!(!problem.what.is_empty(), "{problem:?}");
     }
 }
 

@@ -58,8 +58,10 @@ pub fn time(data: &[u8]) {
         let written = time.to_string();
         assert_eq!(Time::parse(&written).ok(), Some(time), "{text} is written {written}");
         // The hand-written way and the calendar library agree.
-        let library: jiff::Timestamp = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
-        assert_eq!(library.as_millisecond(), time.ms(), "{text}");
+        match text.parse::<jiff::Timestamp>() {
+            Ok(library) => assert_eq!(library.as_millisecond(), time.ms(), "{text}"),
+            Err(error) => assert!(time.ms() > jiff::Timestamp::MAX.as_millisecond() - 1000, "{text}: {error}"),
+        }
         for interval in [Interval::Minutes(1), Interval::Minutes(30), Interval::Day] {
             for zone in ["UTC", "Asia/Kathmandu", "Australia/Lord_Howe", "America/New_York"] {
                 let zone = TimeZone::get(zone).expect("a zone that is");

@@ -1,6 +1,6 @@
 //! From any line that somebody sends us to the figures: what the receiver admits, everything behind it can work with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{Directory, Time};
 use receiver::admit::{Decision, Rules};
@@ -18,13 +18,16 @@ pub fn pipeline(data: &[u8]) {
     let mut directory = Directory::default();
     directory.agents.insert("101".into(), model::directory::Agent { team: "red".into(), ..Default::default() });
     let rules = Rules { directory, number_key: b"key".to_vec(), late_after_ms: 60_000 };
-    let mut admitted = Vec::new();
+    let (mut admitted, mut seen) = (Vec::new(), BTreeSet::new());
     for line in data.split(|b| *b == b'\n').take(64) {
         let Decision::Admit { entry, .. } = rules.decide_at(line, NOW) else { continue };
         let Some(envelope) = known(&entry.value) else { continue };
         assert!(!String::from_utf8_lossy(&entry.value).contains("\"digits\":"), "a number left in the clear");
         assert!(envelope.time.ms() <= NOW.ms() + 86_400_000, "{} is admitted", envelope.time);
-        admitted.push(envelope);
+        // The receiver's window: what is there twice happened once.
+        if seen.insert(envelope.id.to_string()) {
+            admitted.push(envelope);
+        }
     }
     let forward = folded(admitted.iter().cloned());
     let backward = folded(admitted.into_iter().rev());

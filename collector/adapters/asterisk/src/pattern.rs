@@ -81,7 +81,10 @@ pub fn other_half(channel: &str) -> Option<String> {
 /// The extension in an interface or endpoint: `101` of `PJSIP/101`, of `Local/101@from-queue/n` and of `Agent/101`.
 pub fn extension(interface: &str) -> &str {
     let name = interface.split_once('/').map_or(interface, |(_, name)| name);
-    name.split(['@', '/']).next().unwrap_or(name)
+    match name.split(['@', '/']).next() {
+        Some(exten) if !exten.is_empty() => exten,
+        _ => interface, // nobody has an empty name
+    }
 }
 
 /// Whether a device of the PBX is one of people: not a trunk's, a Local channel's or a queue's pseudo device.
@@ -117,6 +120,7 @@ mod tests {
         assert_eq!(endpoint("PJSIP/carrier-west"), "PJSIP/carrier-west");
         assert_eq!(extension("Local/101@from-queue/n"), "101");
         assert_eq!(extension("PJSIP/101"), "101");
+        assert_eq!((extension("PJSIP/"), extension("Local/@x")), ("PJSIP/", "Local/@x"));
     }
 
     #[test]
