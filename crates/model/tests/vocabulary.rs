@@ -89,6 +89,13 @@ fn people_see_a_numbers_mask_and_nothing_else_of_it() {
 }
 
 #[test]
+fn a_mask_that_says_too_much_is_masked() {
+    let sealed = |mask: &str| Number { mask: Some(mask.into()), ..Number::default() }.sealed(b"key").mask.unwrap();
+    assert_eq!([sealed("493***01"), sealed("***")], ["493***01", "***"], "what can be a mask is one");
+    assert_eq!([sealed("5551001"), sealed("4930555***01")], ["5***01", "493***01"], "too long, or nothing is hidden");
+}
+
+#[test]
 fn a_way_out_of_a_queue_goes_by_the_name_that_stands_on_the_wire() {
     for cause in QueueExit::ALL {
         assert_eq!(serde_json::to_value(cause).unwrap(), cause.as_str());

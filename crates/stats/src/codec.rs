@@ -159,11 +159,28 @@ mod tests {
 
     #[test]
     fn every_whole_number_is_read_back() {
-        for n in [1, -1, 2, -2, 63, 64, -64, -65, 12_345, -12_345, i64::MAX, i64::MIN, i64::MIN + 1] {
+        for n in [1, -1, 2, -2, 63, 64, -64, -65, 12_345, -12_345, i64::MAX, i64::MIN + 1] {
             let mut row = Row::default();
             row.event.add(Field::TalkMs, n);
             row.cohort.add_label(Field::NotReadyReasonMs, "lunch", n);
             assert_eq!(Row::decode(&row.encode()).unwrap(), row, "{n}");
+        }
+    }
+
+    #[test]
+    fn a_count_that_no_sum_leaves_behind_is_damage() {
+        let with_label = |n: i64| {
+            let mut row = Row::default();
+            row.event.labels.insert((Field::NotReadyReasonMs as u8, Arc::from("lunch")), n);
+            Row::decode(&row.encode()).is_ok()
+        };
+        let with_cell = |n: i64| {
+            let mut row = Row::default();
+            row.event.cells.push((Field::Offered as u32, n));
+            Row::decode(&row.encode()).is_ok()
+        };
+        for (n, is_read) in [(0, false), (i64::MIN, false), (1, true)] {
+            assert_eq!((with_label(n), with_cell(n)), (is_read, is_read), "{n}");
         }
     }
 

@@ -126,6 +126,49 @@ fn a_call_that_came_back_to_life_stays_and_leaves_when_it_is_over_again() {
 }
 
 #[test]
+fn open_calls_beyond_the_bound_are_forgotten_those_that_were_silent_longest_first() {
+    let mut fold = PartitionFold::new(Settings { open_kept: 20, ..Settings::default() });
+    let opened =
+        |fold: &mut PartitionFold, i: i64| fold.apply(event(&format!("call/c{i:02}"), i * 1_000, queued("sales")));
+    apply(&mut fold, over("call/over", 0));
+    (1..=20).for_each(|i| assert_eq!(opened(&mut fold, i), Change::Changed));
+    fold.take_changes();
+    assert_eq!(fold.retire_surplus(), (vec![], vec![]), "so many may be");
+    (21..=22).for_each(|i| assert_eq!(opened(&mut fold, i), Change::Changed));
+    fold.take_changes();
+    apply(&mut fold, vec![("call/c01", 90_000, attached("order", "17"))]);
+    let (gone, views) = fold.retire_surplus();
+    assert_eq!(
+        gone,
+        ["c02".into(), "c03".into(), "c04".into()],
+        "a tenth more than must, and none that nobody has stored"
+    );
+    assert_eq!((views.len(), views[3].0.as_str()), (4, "queue/sales"));
+    assert_eq!((fold.calls().count(), sales(fold.views()).unwrap().waiting), (20, 19));
+    assert_eq!(fold.needs(&[event("call/c02", 95_000, offered())]), ["c02".into()], "it is found in the store again");
+}
+
+#[test]
+fn names_beyond_the_bound_are_refused_and_those_that_are_followed_and_calls_are_not() {
+    let mut fold = PartitionFold::new(Settings { names_kept: 1, ..Settings::default() });
+    let of = |who: &str, ms: i64| {
+        one_of_each().into_iter().map(|(_, _, e)| event(&format!("{}/{who}", e.family()), ms, e)).collect::<Vec<_>>()
+    };
+    let said = |fold: &mut PartitionFold, who: &str, ms: i64| {
+        of(who, ms).into_iter().map(|e| fold.apply(e)).collect::<Vec<_>>()
+    };
+    use Change::{Changed, Refused};
+    assert_eq!(said(&mut fold, "first", 1_000), [Changed; 5]);
+    assert_eq!(
+        said(&mut fold, "second", 2_000),
+        [Changed, Refused, Refused, Refused, Refused],
+        "calls have their own bound"
+    );
+    assert_eq!(said(&mut fold, "first", 3_000), [Changed; 5]);
+    assert_eq!(fold.take_changes().agents, ["first".into()]);
+}
+
+#[test]
 fn only_calls_that_are_not_in_memory_are_asked_for() {
     let fold = folded(one_of_each());
     let batch = [("call/c3", 0), ("call/c1", 1), ("call/c2", 2), ("call/c3", 3)].map(|(s, ms)| event(s, ms, offered()));
