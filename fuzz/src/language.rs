@@ -100,7 +100,7 @@ pub fn number(data: &[u8]) {
         assert!(digits(masked) * 2 <= text.chars().count(), "more than half of {text:?} is shown: {masked}");
     }
     let json = serde_json::to_string(&sealed).expect("a number serialises");
-    if text.len() > 8 {
+    if digits(&text) >= 7 {
         assert!(!json.contains(text.as_ref()) && !format!("{plain:?}{sealed:?}").contains(text.as_ref()));
     }
     assert_eq!(serde_json::from_str::<Number>(&json).expect("and is read back"), sealed);
