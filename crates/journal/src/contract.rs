@@ -193,7 +193,8 @@ pub enum Delivery {
     Idle,
 }
 
-/// What of a stream may be removed. A record goes when *any* given limit says so.
+/// What of a stream may be removed. A record goes when *any* given limit says so, and every group that committed a position in its partition
+/// has read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// The stream.
@@ -292,7 +293,8 @@ pub struct Damage {
 /// [`Fenced`](crate::Error::Fenced), and nothing of it is written. So a member that was thought dead cannot overwrite its heir's work.
 ///
 /// **Truncation.** [`retain`](Journal::retain) removes the oldest records of a partition. Reading what is gone is
-/// [`Truncated`](crate::Error::Truncated) and names the earliest offset left; it is never skipped silently.
+/// [`Truncated`](crate::Error::Truncated) and names the earliest offset left; it is never skipped silently. What a group that committed
+/// a position in the partition has not read yet stays, whatever the policy says: it was acknowledged to somebody.
 ///
 /// **Compaction.** On a [compacted](Stream::is_compacted) stream the latest record of each key always stays (a tombstone for a
 /// time); older ones of the key may vanish at any moment, leaving holes. A reader from the beginning sees at least the latest value of every key.

@@ -209,10 +209,16 @@ impl Journal for Memory {
     async fn retain(&self, policies: &[Retention]) -> Result<Swept> {
         let now_ms = self.clock.now_ms();
         let mut inner = self.lock()?;
+        let inner = &mut *inner;
         let mut swept = Swept::default();
         for policy in policies {
-            for (_, kept) in inner.partitions.iter_mut().filter(|((stream, _), _)| *stream == policy.stream) {
+            for (partition, kept) in inner.partitions.iter_mut().filter(|((stream, _), _)| *stream == policy.stream) {
+                let here = inner.positions.iter().filter(|((_, of), _)| of == partition);
+                let unread = here.map(|(_, offset)| *offset).min();
                 while let Some(first) = kept.records.first_entry() {
+                    if unread.is_some_and(|unread| *first.key() >= unread) {
+                        break;
+                    }
                     let old =
                         policy.max_age_ms.is_some_and(|age| first.get().recorded_at_ms < now_ms.saturating_sub(age));
                     let count = kept.records.len() as u64;

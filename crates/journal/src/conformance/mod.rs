@@ -83,6 +83,7 @@ macro_rules! conformance {
             groups: a_newer_member_of_the_same_name_takes_the_place,
             groups: a_revoked_partition_can_be_committed_until_it_is_handed_over,
             upkeep: retention_by_count_age_and_size,
+            upkeep: what_a_group_has_not_read_yet_stays,
             upkeep: a_reader_of_what_is_gone_is_told_where_to_go_on,
             upkeep: compaction_keeps_the_latest_of_each_key,
             upkeep: a_tombstone_removes_its_key_and_later_itself,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Fixture, Setup, all_of, drain, numbered, subscription, text, values, with_partitions};
-use crate::{Commit, Entry, Error, Journal, Position, Retention, Stream};
+use crate::{Commit, Entry, Error, Journal, Position, Retention, Start, Stream};
 
 fn view(key: &str, value: &str) -> Entry {
     Entry::new(Stream::Views, key.to_owned(), value.to_owned())
@@ -42,19 +42,35 @@ pub async fn retention_by_count_age_and_size(make: impl AsyncFn(Setup) -> Fixtur
     assert!(journal.verify().await.unwrap().is_sound());
 }
 
+pub async fn what_a_group_has_not_read_yet_stays(make: impl AsyncFn(Setup) -> Fixture) {
+    let (fixture, _) = with_partitions(make, 1).await;
+    let journal = &*fixture.journal;
+    journal.append(numbered(Stream::Ingest, 0, 10)).await.unwrap();
+    let at = |group: &str, offset: u64| Commit {
+        group: group.to_owned(),
+        positions: vec![Position::new(Stream::Ingest, 0, offset)],
+        ..Commit::default()
+    };
+    journal.append_and_commit(at("slow", 4)).await.unwrap();
+    journal.append_and_commit(at("quick", 9)).await.unwrap();
+    let all = [Retention { max_records: Some(0), ..Retention::of(Stream::Ingest) }];
+    assert_eq!(journal.retain(&all).await.unwrap().records, 4, "what all have read");
+    assert_eq!(journal.earliest(Stream::Ingest, 0).await.unwrap(), 4);
+    journal.append_and_commit(at("slow", 10)).await.unwrap();
+    assert_eq!(journal.retain(&all).await.unwrap().records, 5, "up to the quick one, which is now behind");
+    assert!(journal.verify().await.unwrap().is_sound());
+}
+
 pub async fn a_reader_of_what_is_gone_is_told_where_to_go_on(make: impl AsyncFn(Setup) -> Fixture) {
     let (fixture, _) = with_partitions(make, 1).await;
     let journal = &*fixture.journal;
     journal.append(numbered(Stream::EventsCall, 0, 10)).await.unwrap();
     let first = Position::new(Stream::EventsCall, 0, 2);
-    journal
-        .append_and_commit(Commit { group: "g".to_owned(), positions: vec![first], ..Commit::default() })
-        .await
-        .unwrap();
     journal.retain(&[Retention { max_records: Some(4), ..Retention::of(Stream::EventsCall) }]).await.unwrap();
     let gone = journal.read(Stream::EventsCall, 0, 5, 10, 1 << 20).await.unwrap_err();
     assert!(matches!(gone, Error::Truncated { from: 5, earliest: 6, .. }), "{gone}");
-    let mut consumer = journal.subscribe(subscription("g", "m")).await.unwrap();
+    // Its owner kept the position elsewhere: the journal knew of no reader.
+    let mut consumer = journal.subscribe(subscription("g", "m").start(Start::At(vec![first]))).await.unwrap();
     consumer.next().await.unwrap();
     for _ in 0..2 {
         let gone = consumer.next().await.unwrap_err();

@@ -232,6 +232,21 @@ pub(crate) fn positions(conn: &Connection, group: &str, slots: &Slots) -> Result
     Ok(found)
 }
 
+/// How far the group is that has read least of a slot; `None` where no group keeps a position.
+pub(crate) fn least_position(conn: &Connection, slot: i64) -> Result<Option<u64>> {
+    let mut query = conn.prepare_cached("SELECT grp, o, x FROM position WHERE slot = ?1").map_err(fault)?;
+    let mut rows = query.query([slot]).map_err(fault)?;
+    let mut least = None;
+    while let Some(row) = rows.next().map_err(fault)? {
+        let (group, offset): (String, u64) = (row.get(0).map_err(fault)?, num(row, 1).map_err(fault)?);
+        if seal_position(&group, slot, offset) != row.get::<_, i64>(2).map_err(fault)? {
+            return Err(corrupt(format!("position of group {group:?} in slot {slot}")));
+        }
+        least = Some(least.map_or(offset, |least: u64| least.min(offset)));
+    }
+    Ok(least)
+}
+
 /// Keeps or removes a piece of a group's state.
 pub(crate) fn save_state(conn: &Connection, group: &str, key: &[u8], value: Option<&Bytes>) -> Result<()> {
     let done = match value {

@@ -141,6 +141,7 @@ impl<'a> Ledger<'a> {
     pub(crate) fn trim(&mut self, slot: i64, policy: &Retention) -> Result<u64> {
         let oldest_ms = policy.max_age_ms.map(|age| self.now_ms.saturating_sub(age));
         let conn = self.conn;
+        let unread = books::least_position(conn, slot)?;
         let head = self.head(slot)?;
         let sql = "SELECT o, at, length(k) + length(v) FROM record WHERE slot = ?1 AND o >= ?2 ORDER BY o LIMIT ?3";
         let mut query = conn.prepare_cached(sql).map_err(fault)?;
@@ -152,7 +153,8 @@ impl<'a> Ledger<'a> {
             let old = oldest_ms.is_some_and(|oldest| at_ms < oldest);
             let many = policy.max_records.is_some_and(|most| head.records.saturating_sub(gone) > most);
             let large = policy.max_bytes.is_some_and(|most| head.bytes.saturating_sub(freed) > most);
-            if gone == u64::from(SWEEP_ROWS) || !(old || many || large) {
+            let read = unread.is_none_or(|unread| offset < unread);
+            if gone == u64::from(SWEEP_ROWS) || !read || !(old || many || large) {
                 keep_from = offset;
                 break;
             }

@@ -13,7 +13,7 @@
 //! does not shrink when records are removed; freed pages are used again. Do not open it by other means from within a process
 //! that has it open: closing any descriptor of a file drops the process's POSIX locks on it, SQLite's too.
 //!
-//! `examples/append.rs` measures it beside the disk's own sync. On two shared cores (records of 300 bytes, the disk alone
+//! `script/bench journal` measures it beside the disk's own sync. On two shared cores (records of 300 bytes, the disk alone
 //! 1,100 to 6,000 syncs a second in the same runs, with builds beside it): 670 to 5,200 appends a second for one producer with one record a call, 150,000
 //! with a thousand; 30,000 to 59,000 for 64 producers that share commits; a million records a second read and checked. `views`
 //! took 7,000 to 16,000 single appends a second without syncs of their own, three to ten times as many as a synced stream.
