@@ -133,6 +133,7 @@ impl Entrance {
         let accepted = good.len();
         if !good.is_empty() {
             self.gate.pass(accepted)?;
+            let _turn = self.gate.turn(accepted).await;
             self.door.journal.append(good).await.map_err(|error| {
                 tracing::warn!(%error, "the journal refused a batch");
                 Problem::unavailable(

@@ -18,7 +18,7 @@ use std::time::Duration;
 use journal::{Journal, Stream};
 use service::http::Problem;
 use service::{Clock, metric};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::aside::GROUP;
 
@@ -30,6 +30,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const STILL: Duration = Duration::from_secs(30);
 /// When a refused sender may try again, in seconds.
 const RETRY_S: u64 = 1;
+/// Events from the door that may stand in the journal's queue at the same time. What is on its way already (the receiver's, the
+/// aggregator's commits) uses the same queue, and must not wait behind everything that is still to come.
+const WRITING_MAX: u32 = 2_000;
 /// Events a second, before anything was measured.
 const RATE_FIRST: f64 = 5_000.0;
 /// So many may always wait: a few batches, or a stretch that was slow for another reason would shut the door.
@@ -54,6 +57,7 @@ pub(crate) struct Gate {
     clock: Clock,
     bounds: Bounds,
     hands: Arc<Semaphore>,
+    writing: Semaphore,
     /// Events that passed, ever.
     passed: AtomicU64,
     seen: Mutex<Seen>,
@@ -136,6 +140,7 @@ impl Gate {
             clock,
             bounds,
             hands: Arc::new(Semaphore::new(kib(bounds.in_hand) as usize)),
+            writing: Semaphore::new(WRITING_MAX as usize),
             passed: AtomicU64::new(0),
             seen: Mutex::new(Seen { at: None, backlog: 0, most: bounds.backlog, passed: 0 }),
             looking: tokio::sync::Mutex::new(Stages {
@@ -165,6 +170,12 @@ impl Gate {
         }
         self.passed.fetch_add(events as u64, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Waits for a turn to write so many events; it ends when the permit is dropped.
+    pub(crate) async fn turn(&self, events: usize) -> Option<SemaphorePermit<'_>> {
+        let events = u32::try_from(events).unwrap_or(WRITING_MAX).min(WRITING_MAX);
+        self.writing.acquire_many(events).await.ok() // it is never closed
     }
 
     /// Room for a batch that comes in.
