@@ -30,6 +30,8 @@ pub struct Pusher {
 
 /// How long the live loop may be busy before the process is not alive any more.
 const PULSE_MAX: Duration = Duration::from_secs(60);
+/// Connections beyond the last place that are told so at the same time, before further ones are refused without a word.
+const TURNED_AWAY: usize = 256;
 
 #[async_trait]
 impl Component for Pusher {
@@ -67,15 +69,17 @@ impl Component for Pusher {
         let Pusher { config, journal, reports, directory, listener } = self;
         let epoch = format!("{:x}", context.clock.now_ms());
         let hub = Arc::new(Hub::new(epoch, config.bounds()));
-        let door = Door {
+        let places = config.limits.connections as usize;
+        let sockets = context.tasks.group("sockets", places + TURNED_AWAY);
+        let door = Arc::new(Door {
             hub: Arc::clone(&hub),
             guard: config.auth.guard(),
             origins: config.origins.clone(),
             rules: config.limits.rules(),
-            places: Arc::new(Semaphore::new(config.limits.connections as usize)),
+            places: Arc::new(Semaphore::new(places)),
+            tasks: sockets.clone(),
             clock: context.clock.clone(),
-            drain: context.drain.clone(),
-        };
+        });
         let follow = Follow {
             journal,
             reports: Arc::clone(&reports),
@@ -90,7 +94,7 @@ impl Component for Pusher {
         context.tasks.spawn("live", follow.run())?;
         let bounds = Bounds { days: i64::from(config.limits.report_days), rows: config.limits.report_rows as usize };
         let face = Face {
-            hub,
+            hub: Arc::clone(&hub),
             reports,
             directory,
             clock: context.clock.clone(),
@@ -111,7 +115,9 @@ impl Component for Pusher {
             () = context.drain.started() => {}
             fault = context.tasks.faulted() => return Err(fault.into()),
         }
+        hub.close();
         context.tasks.idle().await;
+        sockets.idle().await;
         Ok(())
     }
 }

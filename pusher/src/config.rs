@@ -30,7 +30,7 @@ pub struct Config {
     pub store: store::config::Config,
     /// Names, thresholds and time zones; unused when the process provides a directory to all its components.
     pub directory: model::Directory,
-    /// The shortest time between two frames of a feed.
+    /// The shortest time between two frames of a feed. It is longer by itself where painting or thousands of followers take their time.
     pub tick: Millis,
     /// How often clients are told how old the figures are.
     pub beat: Millis,
@@ -48,6 +48,8 @@ pub struct Limits {
     pub connections: u32,
     /// The largest message of a WebSocket client.
     pub message: Size,
+    /// Bytes that may wait in the kernel for a client that does not read; beyond, it is given what it missed melted together.
+    pub unsent: Size,
     /// Messages of a client in a second.
     pub messages_per_second: u32,
     /// Messages of a client at once.
@@ -87,6 +89,7 @@ impl Default for Limits {
         Limits {
             connections: 10_000,
             message: Size::bytes(16 << 10),
+            unsent: Size::bytes(128 << 10),
             messages_per_second: 20,
             messages_burst: 100,
             subscriptions: 16,
@@ -116,7 +119,7 @@ impl Default for Config {
             journal: journal::config::Config::default(),
             store: store::config::Config::default(),
             directory: model::Directory::default(),
-            tick: Millis::new(50),
+            tick: Millis::new(20),
             beat: Millis::seconds(2),
             stale_after: Millis::seconds(5),
             limits: Limits::default(),
@@ -144,6 +147,7 @@ impl ConfigFile for Limits {
     fn check(&self, problems: &mut Problems) {
         problems.range("connections", self.connections, 1..=1_000_000);
         problems.range("message", self.message, Size::bytes(1 << 10)..=Size::mebibytes(1));
+        problems.range("unsent", self.unsent, Size::bytes(8 << 10)..=Size::mebibytes(16));
         problems.range("messages_per_second", self.messages_per_second, 1..=10_000);
         problems.range("messages_burst", self.messages_burst, 1..=100_000);
         problems.range("subscriptions", self.subscriptions, 1..=1_000);
@@ -193,6 +197,7 @@ impl Limits {
         Rules {
             session,
             message_bytes: self.message.to_usize(),
+            unsent_bytes: self.unsent.to_usize(),
             messages_per_second: f64::from(self.messages_per_second),
             messages_burst: f64::from(self.messages_burst),
             write_timeout: self.write_timeout.duration(),

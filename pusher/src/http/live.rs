@@ -61,7 +61,7 @@ fn answer(face: &Face, principal: &Principal, topic: Topic, wanted: &Wanted) -> 
     let items: Vec<String> = face.hub.board(|board| {
         board.items(topic).filter(|item| selection.wants(&item.keys)).map(|item| item.json.clone()).collect()
     });
-    let stamp = stamp_json(face.hub.stamp_at(face.now()));
+    let stamp = stamp_json(face.hub.stamp_at(face.now()).of(topic));
     json(format!(r#"{{"topic":"{topic}",{stamp},"items":[{}]}}"#, items.join(",")))
 }
 

@@ -14,8 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State, WebSocketUpgrade};
-use axum::http::HeaderMap;
+use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -51,7 +50,7 @@ pub struct Face {
     /// How long a request may take.
     pub timeout: Duration,
     /// The WebSocket.
-    pub door: Door,
+    pub door: Arc<Door>,
 }
 
 impl Face {
@@ -102,15 +101,8 @@ pub fn router(face: Face) -> Router {
         .with_state(face)
 }
 
-async fn socket(
-    State(face): State<Face>,
-    headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
-) -> Response {
-    match upgrade {
-        Ok(upgrade) => face.door.open(&headers, upgrade),
-        Err(error) => Problem::bad_request(format!("this is a WebSocket: {error}")).into_response(),
-    }
+async fn socket(State(face): State<Face>, request: Request) -> Response {
+    face.door.open(&mut request.into_parts().0).into_response()
 }
 
 async fn nothing_here(request: Request) -> Problem {

@@ -54,8 +54,12 @@ pub struct Follow {
 
 /// How long rows are kept in memory, in milliseconds: as long as late events are accepted, and a day.
 const KEPT_MS: i64 = 48 * 3_600_000;
+/// The most rows in memory; of more, the oldest are left to the reports.
+const ROWS_MAX: usize = 500_000;
 /// Records and bytes of one read.
 const READ: (usize, usize) = (2_000, 4 << 20);
+/// What one frame to one follower costs the processor: measured by the bench `fanout`, the kernel's part included.
+const WRITE_COST: Duration = Duration::from_micros(10);
 /// How long to wait before a read is tried again.
 const PAUSE: Duration = Duration::from_millis(200);
 const SECOND: Duration = Duration::from_secs(1);
@@ -65,6 +69,8 @@ struct Loop {
     picture: Picture,
     next: Vec<u64>,
     published: Duration,
+    /// How long painting and publishing took last.
+    cost: Duration,
     looked: Duration,
     beaten: Duration,
     minute: i64,
@@ -83,7 +89,16 @@ impl Follow {
         }
         let picture = Picture::new(Arc::clone(&self.directory));
         let now = self.clock.monotonic();
-        let mut running = Loop { env: self, picture, next, published: now, looked: now, beaten: now, minute: i64::MIN };
+        let mut running = Loop {
+            env: self,
+            picture,
+            next,
+            published: now,
+            cost: Duration::ZERO,
+            looked: now,
+            beaten: now,
+            minute: i64::MIN,
+        };
         running.load().await;
         running.catch_up().await?;
         running.turn().await
@@ -137,7 +152,7 @@ impl Loop {
         let mut waiting = false;
         loop {
             let now = clock.monotonic();
-            let due = if waiting { self.published + self.env.pace.tick } else { self.looked + SECOND };
+            let due = if waiting { self.published + self.tick() } else { self.looked + SECOND };
             let due = due.min(self.looked + SECOND).saturating_sub(now);
             let journal = Arc::clone(&self.env.journal);
             let ready = ready(&*journal, &self.next);
@@ -152,7 +167,7 @@ impl Loop {
                 }
             }
             let now = clock.monotonic();
-            if waiting && now.saturating_sub(self.published) >= self.env.pace.tick {
+            if waiting && now.saturating_sub(self.published) >= self.tick() {
                 self.publish();
                 waiting = false;
             }
@@ -200,16 +215,26 @@ impl Loop {
 
     fn stamp(&self) -> Stamp {
         let now = self.now();
-        self.env.hub.judged(now, self.picture.parts.fresh_at().map(|at| now.since(at)))
+        let age = |at: Option<Time>| at.map(|at| now.since(at).max(0));
+        let parts = &self.picture.parts;
+        self.env.hub.judged(now, age(parts.fresh_at()), age(parts.details_fresh_at()))
+    }
+
+    /// The tick; wider where a frame costs so much that the loop would do nothing else (half of the time is for reading), and where
+    /// so many follow that writing to them would take more than a core.
+    fn tick(&self) -> Duration {
+        let followers = u32::try_from(self.env.hub.followers()).unwrap_or(u32::MAX);
+        self.env.pace.tick.max(self.cost * 2).max(WRITE_COST * followers)
     }
 
     fn publish(&mut self) {
-        let now = self.now();
+        let (now, begun) = (self.now(), self.env.clock.monotonic());
         self.picture.sort(now);
         let picture = &mut self.picture;
         self.env.hub.board(|board| paint(picture, board, now));
         self.env.hub.publish(self.stamp());
         self.published = self.env.clock.monotonic();
+        self.cost = self.published.saturating_sub(begun);
     }
 
     /// What changes by time alone.
@@ -219,6 +244,9 @@ impl Loop {
         self.env.pulse.beat();
         self.picture.watch(now);
         self.env.hub.sweep(mono);
+        if self.picture.parts.forget_rows_beyond(ROWS_MAX) {
+            tracing::warn!(most = ROWS_MAX, "more rows than fit: late changes of the oldest are seen in reports only");
+        }
         let minute = now.ms().div_euclid(60_000);
         if minute != self.minute {
             self.minute = minute;
@@ -245,6 +273,7 @@ impl Loop {
         let age = stamp.age_ms.map_or(f64::NAN, |age| age as f64 / 1000.0);
         service::metric::gauge("pusher_age_seconds", &[]).set(age);
         service::metric::gauge("pusher_feeds", &[]).set(self.env.hub.feeds() as f64);
+        service::metric::counter("pusher_surplus_total", &[]).absolute(self.picture.parts.surplus());
         service::metric::counter("pusher_malformed_total", &[]).absolute(self.picture.parts.malformed());
     }
 }

@@ -182,7 +182,10 @@ impl Brush<'_> {
 
     fn queue(&self, (tenant, id): &QueueKey, board: &mut Board) {
         let picture = self.picture;
-        let Some(queue) = picture.queues.get(&(tenant.clone(), id.clone())) else { return };
+        let Some(queue) = picture.queues.get(&(tenant.clone(), id.clone())) else {
+            board.remove(Topic::Queues, &key(tenant, id.as_str()));
+            return;
+        };
         let members = self.members(id);
         let agents = members.clone().unwrap_or_default();
         let mut traffic = self.traffic(Dim::Queue, tenant, id.as_str(), self.goal(tenant, Some(id)), agents);

@@ -11,7 +11,7 @@ use stats::{Dim, Row, RowKey};
 use store::Part;
 use store::frame::{self, Body, Fold, Frame, Version};
 
-use super::sums::Sums;
+use super::sums::{SERIES_MAX, Sums};
 
 /// How far a partition is folded, and when we heard so.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,9 +50,12 @@ pub struct Parts {
     views: HashMap<Arc<str>, BTreeMap<Part, (Version, View)>>,
     rows: HashMap<RowKey, BTreeMap<Part, (Origin, Row)>>,
     folds: BTreeMap<Part, Folded>,
+    /// How old details are, of partitions where they are put off.
+    details: BTreeMap<Part, Time>,
     changed: BTreeSet<Arc<str>>,
     horizon: Option<Time>,
     malformed: u64,
+    surplus: u64,
 }
 
 /// The rows that the board shows.
@@ -66,6 +69,9 @@ impl Parts {
             return;
         };
         if value.is_empty() {
+            if view == frame::DETAILS_VIEW {
+                self.details.remove(&part);
+            }
             self.remove(view, &part);
             return;
         }
@@ -76,6 +82,7 @@ impl Parts {
         match frame.body {
             Body::View(body) => self.put_view(view, part, frame.version, body),
             Body::Row(row) => self.put_row(row.key, part, Origin::Stream(frame.version), row.row, sums),
+            Body::Fold(_) if view == frame::DETAILS_VIEW => _ = self.details.insert(part, frame.at),
             Body::Fold(fold) => {
                 self.folded(part, Folded { epoch: frame.version.epoch, fold, as_of: frame.as_of, at: frame.at });
             }
@@ -102,6 +109,14 @@ impl Parts {
     fn put_row(&mut self, key: RowKey, part: Part, origin: Origin, row: Row, sums: &mut Sums) {
         // What was forgotten cannot be restated by its difference; the reports do that.
         if !SHOWN.contains(&key.dim) || self.horizon.is_some_and(|horizon| key.start < horizon) {
+            return;
+        }
+        if !sums.has_room(&key) {
+            self.surplus += 1;
+            if self.surplus == 1 {
+                let (dim, id) = (key.dim, key.id.chars().take(80).collect::<String>());
+                tracing::warn!(%dim, id, most = SERIES_MAX, "more names than are shown live; the totals and the reports have all");
+            }
             return;
         }
         let parts = self.rows.entry(key.clone()).or_default();
@@ -131,6 +146,9 @@ impl Parts {
     }
 
     fn folded(&mut self, part: Part, news: Folded) {
+        if self.folds.get(&part).is_some_and(|held| held.epoch < news.epoch) {
+            self.details.remove(&part); // the former owner's word
+        }
         if self.folds.get(&part).is_some_and(|held| (held.epoch, held.at) > (news.epoch, news.at)) {
             return;
         }
@@ -153,8 +171,27 @@ impl Parts {
 
     /// Forgets rows that begin before `time`; they are in the store.
     pub fn forget_rows_before(&mut self, time: Time) {
+        let time = self.horizon.map_or(time, |old| old.max(time));
         self.horizon = Some(time);
         self.rows.retain(|key, _| key.start >= time);
+    }
+
+    /// Forgets the oldest rows when there are more than `most`: a quarter more than must be, so that it is seldom. Whether it did.
+    pub fn forget_rows_beyond(&mut self, most: usize) -> bool {
+        if self.rows.len() <= most {
+            return false;
+        }
+        let mut starts: Vec<Time> = self.rows.keys().map(|key| key.start).collect();
+        let surplus = starts.len() - most + most / 4;
+        let (_, first_kept, _) = starts.select_nth_unstable(surplus.min(self.rows.len() - 1));
+        let horizon = *first_kept;
+        self.forget_rows_before(horizon);
+        true
+    }
+
+    /// How many frames of rows were left out because there are too many names.
+    pub fn surplus(&self) -> u64 {
+        self.surplus
     }
 
     /// The keys of views that changed since the last call.
@@ -180,6 +217,13 @@ impl Parts {
     /// When the oldest partition was last known to be folded to its end; `None`: nothing was heard yet.
     pub fn fresh_at(&self) -> Option<Time> {
         self.folds.values().map(|held| held.at).min()
+    }
+
+    /// The same of details (calls, agents, devices), which are put off where there is too much to do.
+    pub fn details_fresh_at(&self) -> Option<Time> {
+        let details =
+            self.folds.iter().map(|(part, held)| self.details.get(part).map_or(held.at, |at| held.at.min(*at)));
+        details.min()
     }
 
     /// How many records could not be read.
@@ -266,6 +310,54 @@ mod tests {
         assert_eq!(sums.total(Dim::Queue, "default", "sales").get(Field::Offered), 4);
         feed(&mut parts, &mut sums, "row/x", 0, (1, 12), row(6).1);
         assert_eq!(sums.total(Dim::Queue, "default", "sales").get(Field::Offered), 6);
+    }
+
+    #[test]
+    fn made_up_names_are_left_out_and_counted_and_a_tenant_never_is() {
+        let (mut parts, mut sums) = (Parts::default(), Sums::default());
+        let offered = |dim: Dim, id: String| {
+            let (mut key, _) = row(0);
+            (key.dim, key.id) = (dim, id.into());
+            let mut row = Row::default();
+            row.event.add(Field::Offered, 1);
+            (key, row)
+        };
+        for n in 0..SERIES_MAX + 7 {
+            for (key, row) in [offered(Dim::Queue, n.to_string()), offered(Dim::Tenant, format!("t{n}"))] {
+                parts.take_stored(key, part(0), 1, row, &mut sums);
+            }
+        }
+        assert_eq!((parts.surplus(), sums.all().count()), (7, 2 * SERIES_MAX + 7));
+        let (key, row) = offered(Dim::Queue, "3".to_owned());
+        parts.take_stored(key, part(1), 1, row, &mut sums);
+        assert_eq!(sums.total(Dim::Queue, "default", "3").get(Field::Offered), 2, "known ones go on");
+    }
+
+    #[test]
+    fn of_too_many_rows_the_oldest_are_forgotten_and_stay_counted() {
+        let (mut parts, mut sums) = (Parts::default(), Sums::default());
+        for minute in 0..100 {
+            let (mut key, _) = row(0);
+            key.start = Time(minute * 60_000);
+            let mut row = Row::default();
+            row.event.add(Field::Offered, 1);
+            parts.take_stored(key, part(0), 1, row, &mut sums);
+        }
+        assert!(!parts.forget_rows_beyond(100));
+        assert!(parts.forget_rows_beyond(80));
+        assert_eq!((parts.rows.len(), parts.horizon), (60, Some(Time(40 * 60_000))));
+        assert_eq!(sums.total(Dim::Queue, "default", "sales").get(Field::Offered), 100);
+    }
+
+    #[test]
+    fn details_that_were_put_off_are_older_than_the_rest_until_they_are_told() {
+        let (mut parts, mut sums) = (Parts::default(), Sums::default());
+        let fold = || Body::Fold(Fold { part: "x".into(), owner: "a".into(), next: 9, end: 9, complete: true });
+        feed(&mut parts, &mut sums, frame::FOLD_VIEW, 0, (1, 900), fold());
+        feed(&mut parts, &mut sums, frame::DETAILS_VIEW, 0, (1, 500), fold());
+        assert_eq!((parts.fresh_at(), parts.details_fresh_at()), (Some(Time(900)), Some(Time(500))));
+        parts.take(frame::key(frame::DETAILS_VIEW, &part(0)).as_bytes(), b"", &mut sums);
+        assert_eq!(parts.details_fresh_at(), Some(Time(900)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use stats::Dim;
 use stats::live::{Agent, Call, Device, Members, Queue, Source, Stage, View};
 
 use super::parts::Parts;
-use super::sums::{Series, Sums};
+use super::sums::{SERIES_MAX, Series, Sums};
 
 /// A queue of a tenant.
 pub type QueueKey = (TenantId, QueueId);
@@ -127,6 +127,14 @@ impl Picture {
         let id = view.trim_start_matches("queue/");
         let keys: Vec<QueueKey> = self.queues.keys().filter(|(_, queue)| queue.as_str() == id).cloned().collect();
         for (tenant, queue) in keys {
+            let known =
+                self.members.contains_key(&queue) || self.sums.get(Dim::Queue, &tenant, queue.as_str()).is_some();
+            if !known && self.queues.len() > SERIES_MAX {
+                let key = (tenant, queue);
+                self.queues.remove(&key);
+                self.dirty.queues.insert(key);
+                continue;
+            }
             let last = self.queues.get(&(tenant.clone(), queue.clone())).and_then(|queue| queue.last_served);
             self.queue(Queue { last_served: last, ..Queue::empty(tenant, queue) });
         }

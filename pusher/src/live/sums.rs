@@ -24,6 +24,8 @@ pub struct Series {
 pub const SLOT_MS: i64 = 1_800_000;
 /// How far back base rows are kept, in milliseconds.
 pub const RECENT_MS: i64 = 3_600_000;
+/// The most queues that are shown, and as many teams and agents: whoever makes names up must not take all memory.
+pub const SERIES_MAX: usize = 10_000;
 
 /// One series' sums.
 #[derive(Debug, Default)]
@@ -50,6 +52,8 @@ impl Sum {
 #[derive(Debug, Default)]
 pub struct Sums {
     series: HashMap<Series, Sum>,
+    /// How many series there are of each kind.
+    counts: HashMap<Dim, usize>,
     zones: HashMap<TenantId, TimeZone>,
     changed: BTreeSet<(Series, Time)>,
 }
@@ -80,7 +84,11 @@ impl Sums {
         }
         let slot = self.slot(&key.tenant, key.start);
         let series = Series { dim: key.dim, tenant: key.tenant.clone(), id: Arc::clone(&key.id) };
-        let sum = self.series.entry(series.clone()).or_default();
+        let counts = &mut self.counts;
+        let sum = self.series.entry(series.clone()).or_insert_with(|| {
+            *counts.entry(key.dim).or_default() += 1;
+            Sum::default()
+        });
         sum.recent.entry(key.start).or_default().plus(delta);
         sum.slots.entry(slot).or_default().plus(delta);
         self.changed.insert((series, slot));
@@ -92,7 +100,21 @@ impl Sums {
             sum.recent = sum.recent.split_off(&(now + (-RECENT_MS - 60_000)));
             sum.slots = sum.slots.split_off(&slots_from);
         }
-        self.series.retain(|_, sum| !sum.slots.is_empty());
+        let counts = &mut self.counts;
+        self.series.retain(|series, sum| {
+            let stays = !sum.slots.is_empty();
+            if !stays && let Some(count) = counts.get_mut(&series.dim) {
+                *count -= 1;
+            }
+            stays
+        });
+    }
+
+    /// Whether a row of this series may be shown: it is a tenant's, or known, or there is room for another.
+    pub fn has_room(&self, key: &RowKey) -> bool {
+        key.dim == Dim::Tenant
+            || self.counts.get(&key.dim).is_none_or(|count| *count < SERIES_MAX)
+            || self.get(key.dim, &key.tenant, &key.id).is_some()
     }
 
     /// One series.

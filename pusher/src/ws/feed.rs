@@ -8,11 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use axum::extract::ws::Utf8Bytes;
 use model::Time;
 
 use super::board::{Board, Change, Item};
-use super::topic::Selection;
+use super::topic::{Selection, Topic};
+use super::wire::{Draft, Wire};
 
 /// What every frame says of itself: when it was written, and how old the figures in it were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,12 +23,22 @@ pub struct Stamp {
     pub age_ms: Option<i64>,
     /// Whether that is longer than allowed.
     pub stale: bool,
+    /// The same two of details (see [`Topic::is_detail`]), which wait where there is too much to do.
+    pub details: (Option<i64>, bool),
+}
+
+impl Stamp {
+    /// What frames of this topic say.
+    pub fn of(self, topic: Topic) -> Stamp {
+        let (age_ms, stale) = if topic.is_detail() { self.details } else { (self.age_ms, self.stale) };
+        Stamp { age_ms, stale, ..self }
+    }
 }
 
 impl Default for Stamp {
     /// Before anything came.
     fn default() -> Stamp {
-        Stamp { time: Time(0), age_ms: None, stale: true }
+        Stamp { time: Time(0), age_ms: None, stale: true, details: (None, true) }
     }
 }
 
@@ -47,13 +57,13 @@ pub struct Next {
     /// Where the follower stands after it.
     pub seq: u64,
     /// The message.
-    pub bytes: Utf8Bytes,
+    pub wire: Wire,
 }
 
 #[derive(Debug)]
 struct Kept {
     seq: u64,
-    bytes: Utf8Bytes,
+    wire: Wire,
     keys: Vec<Arc<str>>,
 }
 
@@ -128,17 +138,17 @@ impl Feed {
             any = true;
             state.seq += 1;
             let (seq, prev) = (state.seq, state.seq - 1);
-            let bytes = self.frame(op, prev, seq, stamp, changed.values(), &removed);
+            let wire = self.frame(op, prev, seq, stamp, changed.values(), &removed);
             let keys = changed.into_keys().chain(removed).collect();
-            state.ring_bytes += bytes.len();
-            state.ring.push_back(Kept { seq, bytes, keys });
+            state.ring_bytes += wire.len();
+            state.ring.push_back(Kept { seq, wire, keys });
         }
         if any {
             state.snapshot = None;
             state.melted.clear();
             while state.ring.len() > self.ring.frames || (state.ring_bytes > self.ring.bytes && state.ring.len() > 1) {
                 let Some(old) = state.ring.pop_front() else { break };
-                state.ring_bytes -= old.bytes.len();
+                state.ring_bytes -= old.wire.len();
             }
         }
         any
@@ -154,8 +164,8 @@ impl Feed {
             }
         }
         let mut state = self.write();
-        let bytes = self.frame("snapshot", 0, state.seq, stamp, state.items.values(), &[]);
-        let next = Next { seq: state.seq, bytes };
+        let wire = self.frame("snapshot", 0, state.seq, stamp, state.items.values(), &[]);
+        let next = Next { seq: state.seq, wire };
         state.snapshot = Some(next.clone());
         next
     }
@@ -179,7 +189,7 @@ impl Feed {
             return Some(self.snapshot(stamp));
         }
         if seq + 1 == state.seq {
-            return state.ring.back().map(|kept| Next { seq: kept.seq, bytes: kept.bytes.clone() });
+            return state.ring.back().map(|kept| Next { seq: kept.seq, wire: kept.wire.clone() });
         }
         if let Some(next) = state.melted.get(&seq) {
             return Some(next.clone());
@@ -189,7 +199,7 @@ impl Feed {
         let removed: Vec<Arc<str>> =
             missed.iter().filter(|key| !state.items.contains_key(&***key)).map(|key| Arc::clone(key)).collect();
         let changed = missed.iter().filter_map(|key| state.items.get(&***key));
-        let next = Next { seq: state.seq, bytes: self.frame("delta", seq, state.seq, stamp, changed, &removed) };
+        let next = Next { seq: state.seq, wire: self.frame("delta", seq, state.seq, stamp, changed, &removed) };
         drop(state);
         let mut state = self.write();
         if state.seq == next.seq && state.melted.len() < MELTED_MAX {
@@ -213,28 +223,28 @@ impl Feed {
         stamp: Stamp,
         changed: impl Iterator<Item = &'a Arc<Item>>,
         removed: &[Arc<str>],
-    ) -> Utf8Bytes {
-        let mut out = String::with_capacity(256);
+    ) -> Wire {
+        let mut out = Draft::new(256);
         let (feed, topic, epoch) = (&self.name, self.selection.topic, &self.epoch);
-        out.push_str(&format!(r#"{{"op":"{op}","feed":"{feed}","topic":"{topic}","epoch":"{epoch}","#));
+        out.push(&format!(r#"{{"op":"{op}","feed":"{feed}","topic":"{topic}","epoch":"{epoch}","#));
         if op != "snapshot" {
-            out.push_str(&format!(r#""prev":{prev},"#));
+            out.push(&format!(r#""prev":{prev},"#));
         }
-        out.push_str(&format!(r#""seq":{seq},{}"#, stamp_json(stamp)));
-        out.push_str(if op == "snapshot" { r#","items":["# } else { r#","changed":["# });
+        out.push(&format!(r#""seq":{seq},{}"#, stamp_json(stamp.of(self.selection.topic))));
+        out.push(if op == "snapshot" { r#","items":["# } else { r#","changed":["# });
         for (n, item) in changed.enumerate() {
             if n > 0 {
-                out.push(',');
+                out.push(",");
             }
-            out.push_str(&item.json);
+            out.push(&item.json);
         }
-        out.push(']');
+        out.push("]");
         if op != "snapshot" {
             let removed = serde_json::to_string(&removed).unwrap_or_default();
-            out.push_str(&format!(r#","removed":{removed}"#));
+            out.push(&format!(r#","removed":{removed}"#));
         }
-        out.push('}');
-        out.into()
+        out.push("}");
+        out.finish()
     }
 }
 
@@ -261,7 +271,7 @@ mod tests {
     }
 
     fn json(next: &Next) -> Value {
-        serde_json::from_str(next.bytes.as_str()).unwrap()
+        serde_json::from_str(next.wire.as_text()).unwrap()
     }
 
     /// What a client does with a frame.
@@ -323,7 +333,7 @@ mod tests {
         board.put(Topic::Queues, item("a", 1, false));
         feed.apply(&board.take_changes(), Stamp::default());
         let (one, two) = (feed.since(0, Stamp::default()).unwrap(), feed.since(0, Stamp::default()).unwrap());
-        assert_eq!(one.bytes.as_str().as_ptr(), two.bytes.as_str().as_ptr());
+        assert_eq!(one.wire.as_ptr(), two.wire.as_ptr());
     }
 
     #[test]
@@ -334,9 +344,9 @@ mod tests {
         let feed = feed(&board, 16);
         board.put(Topic::Queues, item("a", 2, true));
         board.put(Topic::Queues, item("b", 2, false));
-        feed.apply(&board.take_changes(), Stamp { time: Time(5), age_ms: Some(3), stale: false });
+        feed.apply(&board.take_changes(), Stamp { time: Time(5), age_ms: Some(3), stale: false, ..Stamp::default() });
         let state = feed.read();
-        let ops: Vec<Value> = state.ring.iter().map(|k| serde_json::from_str(k.bytes.as_str()).unwrap()).collect();
+        let ops: Vec<Value> = state.ring.iter().map(|k| serde_json::from_str(k.wire.as_text()).unwrap()).collect();
         assert_eq!((ops[0]["op"].as_str(), ops[0]["changed"][0]["key"].as_str()), (Some("correction"), Some("a")));
         assert_eq!((ops[1]["op"].as_str(), ops[1]["changed"][0]["key"].as_str()), (Some("delta"), Some("b")));
         assert_eq!(ops[1]["age_ms"], 3);

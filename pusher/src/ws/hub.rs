@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::extract::ws::Utf8Bytes;
 use model::Time;
 use tokio::sync::watch;
 
 use super::board::Board;
 use super::feed::{Feed, Ring, Stamp, stamp_json};
 use super::topic::Selection;
+use super::wire::Wire;
 
 /// What wakes a connection.
 #[derive(Clone, Debug, Default)]
@@ -20,9 +20,11 @@ pub struct Pulse {
     /// Grows with each beat.
     pub beat: u64,
     /// The beat's message, shared by all connections.
-    pub beat_frame: Utf8Bytes,
+    pub beat_frame: Wire,
     /// The stamp of the last tick or beat.
     pub stamp: Stamp,
+    /// The server stops: everybody is to come back later.
+    pub closing: bool,
 }
 
 /// Bounds of the hub.
@@ -100,7 +102,7 @@ impl Hub {
 
     /// Tells every connection how old the figures are.
     pub fn beat(&self, stamp: Stamp) {
-        let frame: Utf8Bytes = format!(r#"{{"op":"beat",{}}}"#, stamp_json(stamp)).into();
+        let frame = Wire::text(&format!(r#"{{"op":"beat",{}}}"#, stamp_json(stamp)));
         self.pulse.send_modify(|pulse| {
             pulse.beat += 1;
             pulse.beat_frame = frame;
@@ -108,9 +110,23 @@ impl Hub {
         });
     }
 
+    /// Sends every connection away, those too that are just coming: the server stops.
+    pub fn close(&self) {
+        self.pulse.send_modify(|pulse| pulse.closing = true);
+    }
+
+    /// How many connections there are.
+    pub fn followers(&self) -> usize {
+        self.pulse.receiver_count()
+    }
+
     /// What wakes a connection.
     pub fn pulse(&self) -> watch::Receiver<Pulse> {
-        self.pulse.subscribe()
+        let mut pulse = self.pulse.subscribe();
+        if pulse.borrow().closing {
+            pulse.mark_changed();
+        }
+        pulse
     }
 
     /// The stamp of the last tick or beat.
@@ -121,14 +137,15 @@ impl Hub {
     /// The stamp of now: the figures have aged since the last tick.
     pub fn stamp_at(&self, now: Time) -> Stamp {
         let last = self.stamp();
-        let age_ms = last.age_ms.map(|age| age + now.since(last.time));
-        self.judged(now, age_ms)
+        let older = |age: i64| age + now.since(last.time);
+        self.judged(now, last.age_ms.map(older), last.details.0.map(older))
     }
 
     /// A stamp: what is older than allowed is stale, and so is what never came.
-    pub fn judged(&self, time: Time, age_ms: Option<i64>) -> Stamp {
+    pub fn judged(&self, time: Time, age_ms: Option<i64>, details_ms: Option<i64>) -> Stamp {
         let limit = i64::try_from(self.bounds.stale_after.as_millis()).unwrap_or(i64::MAX);
-        Stamp { time, age_ms, stale: age_ms.is_none_or(|age| age > limit) }
+        let stale = |age: Option<i64>| age.is_none_or(|age| age > limit);
+        Stamp { time, age_ms, stale: stale(age_ms), details: (details_ms, stale(details_ms)) }
     }
 
     /// The feed of a selection; made when nobody followed it yet. It lives while somebody holds it, and a while longer.

@@ -5,8 +5,10 @@
 pub mod board;
 pub mod close;
 pub mod feed;
+pub mod handshake;
 pub mod hub;
 pub mod message;
 pub mod session;
 pub mod socket;
 pub mod topic;
+pub mod wire;

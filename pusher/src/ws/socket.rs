@@ -1,26 +1,38 @@
 //! One connection: carries messages to its [`Session`] and frames from its feeds, one write per tick.
 //!
+//! Reading is left to tungstenite. Frames go past it: they were written once for all clients ([`Wire`]), and are sent from where they
+//! lie, all of a tick in one vectored write.
+//!
 //! Invariant: a connection holds a number per feed and no queue. While a write lasts nothing is collected; what was missed
 //! meanwhile comes melted with the next one.
+//! Invariant: tungstenite has nothing left to write when a frame goes past it.
 
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use futures::SinkExt;
+use bytes::{Buf, Bytes};
+use futures::{SinkExt, StreamExt};
 use model::Time;
-use service::http::{Guard, Origins, Principal};
-use service::{Clock, Drain};
+use service::http::{Guard, Origins, Principal, Problem};
+use service::{Clock, Tasks};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{Error as Broken, Message};
 
 use super::close::Close;
 use super::feed::Feed;
+use super::handshake::{self, Handshake};
 use super::hub::{Hub, Pulse};
 use super::message::{Code, Complaint};
 use super::session::{Effect, Limits, Session};
-use super::topic::Selection;
+use super::wire::Wire;
 
 /// Bounds and times of connections.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +41,8 @@ pub struct Rules {
     pub session: Limits,
     /// The largest message of a client, in bytes.
     pub message_bytes: usize,
+    /// The most bytes that may wait in the kernel for a client that does not read.
+    pub unsent_bytes: usize,
     /// Messages a second, in the long run.
     pub messages_per_second: f64,
     /// Messages at once.
@@ -42,7 +56,6 @@ pub struct Rules {
 }
 
 /// What all connections share.
-#[derive(Clone)]
 pub struct Door {
     /// The board and its feeds.
     pub hub: Arc<Hub>,
@@ -54,37 +67,43 @@ pub struct Door {
     pub rules: Rules,
     /// A place for each connection.
     pub places: Arc<Semaphore>,
+    /// The connections' tasks: some more than places, for those who are told that there is none.
+    pub tasks: Tasks,
     /// The time.
     pub clock: Clock,
-    /// Asks to finish.
-    pub drain: Drain,
 }
 
-/// The sub-protocol that we speak.
-pub const SUBPROTOCOL: &str = "tidegate.v1";
+/// How long a client has to take a good-bye.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 impl Door {
     /// Answers the handshake.
-    pub fn open(self, headers: &HeaderMap, upgrade: WebSocketUpgrade) -> Response {
-        if let Err(problem) = self.origins.check(headers) {
-            return problem.into_response();
-        }
-        let who = match self.guard.judge(headers) {
+    ///
+    /// # Errors
+    /// When it is none, when the page may not connect, when the token is wrong, or when even those who are told that there is no
+    /// place are as many as may be.
+    pub fn open(self: Arc<Self>, request: &mut Parts) -> Result<Response, Problem> {
+        self.origins.check(&request.headers)?;
+        let who = match self.guard.judge(&request.headers) {
             Ok(principal) => Some(principal),
             // A wrong token is refused at once; without any there is time to send one.
-            Err(problem) if shows_token(headers) => return problem.into_response(),
+            Err(problem) if shows_token(&request.headers) => return Err(problem),
             Err(_) => None,
         };
+        let (response, upgrade) = Handshake::read(request)?.accept();
         let place = Arc::clone(&self.places).try_acquire_owned().ok();
-        upgrade
-            .protocols([SUBPROTOCOL])
-            .max_message_size(self.rules.message_bytes)
-            .max_frame_size(self.rules.message_bytes)
-            // Most connections are idle most of the time: their buffers are what they cost.
-            .read_buffer_size(1 << 10)
-            .write_buffer_size(0)
-            .max_write_buffer_size(64 << 20)
-            .on_upgrade(move |socket| Connection::new(self, socket).run(who, place))
+        let tasks = self.tasks.clone();
+        let started = tasks.spawn("socket", async move {
+            let rules = &self.rules;
+            let socket = handshake::socket(upgrade, rules.message_bytes, rules.unsent_bytes).await;
+            if let Some(socket) = socket {
+                Connection::new(self, socket).run(who, place).await;
+            }
+        });
+        match started {
+            Ok(_) => Ok(response.into_response()),
+            Err(full) => Err(Problem::unavailable(full.to_string(), 5)),
+        }
     }
 }
 
@@ -95,14 +114,13 @@ fn shows_token(headers: &HeaderMap) -> bool {
 }
 
 struct Following {
-    selection: Selection,
     feed: Arc<Feed>,
     seq: u64,
 }
 
-struct Connection {
-    door: Door,
-    socket: WebSocket,
+struct Connection<S> {
+    door: Arc<Door>,
+    socket: WebSocketStream<S>,
     session: Session,
     following: Vec<Following>,
     pulse: watch::Receiver<Pulse>,
@@ -110,6 +128,10 @@ struct Connection {
     heard: Duration,
     pinged: Duration,
     credit: f64,
+    /// What is being written: empty but while a write lasts.
+    out: Vec<Bytes>,
+    /// Whether a part of the first of `out` is sent already.
+    begun: bool,
 }
 
 /// Why a conversation ends: with a close code of ours, or because the other side is gone.
@@ -118,12 +140,13 @@ enum End {
     Gone,
 }
 
-impl Connection {
-    fn new(door: Door, socket: WebSocket) -> Connection {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    fn new(door: Arc<Door>, socket: WebSocketStream<S>) -> Connection<S> {
         let (now, pulse) = (door.clock.monotonic(), door.hub.pulse());
         let session = Session::stranger(door.rules.session);
         let (beat, credit) = (pulse.borrow().beat, door.rules.messages_burst);
-        Connection { door, socket, session, following: Vec::new(), pulse, beat, heard: now, pinged: now, credit }
+        let (following, out) = (Vec::new(), Vec::new());
+        Connection { door, socket, session, following, pulse, beat, heard: now, pinged: now, credit, out, begun: false }
     }
 
     async fn run(mut self, who: Option<Principal>, place: Option<OwnedSemaphorePermit>) {
@@ -132,11 +155,29 @@ impl Connection {
         let end = if place.is_none() { End::Close(Close::Full) } else { self.converse(who).await };
         if let End::Close(close) = end {
             service::metric::counter("pusher_closed_total", &[("reason", close.reason())]).increment(1);
-            let frame = CloseFrame { code: close.code(), reason: Utf8Bytes::from_static(close.reason()) };
-            let goodbye = self.socket.send(Message::Close(Some(frame)));
-            let _ = self.door.clock.timeout(Duration::from_secs(1), goodbye).await;
+            self.part(close).await;
         }
         open.decrement(1.0);
+    }
+
+    /// Says good-bye: after the end of the frame that is half sent, and instead of the others.
+    async fn part(&mut self, close: Close) {
+        self.out.truncate(usize::from(self.begun));
+        self.out.push(Wire::close(close).into_bytes());
+        let (clock, rules) = (self.door.clock.clone(), &self.door.rules);
+        // Who was too slow is told so if it reads again soon: before the close comes what it did not take so far.
+        let patience = if close == Close::TooSlow { rules.write_timeout } else { GOODBYE };
+        let _ = clock.timeout(patience, self.send()).await;
+    }
+
+    /// When it is to be looked whether the other side is still there. `begun`: when it came.
+    fn due(&self, begun: Duration) -> Duration {
+        let rules = &self.door.rules;
+        if self.session.is_admitted() {
+            self.heard.max(self.pinged) + rules.ping_every
+        } else {
+            begun + rules.auth_timeout
+        }
     }
 
     async fn converse(&mut self, who: Option<Principal>) -> End {
@@ -144,32 +185,34 @@ impl Connection {
             self.admit(&principal);
         }
         let clock = self.door.clock.clone();
-        let drain = self.door.drain.clone();
         let begun = clock.monotonic();
+        // The alarm is set anew when it rings too early, not with each message: a tick then costs no timer.
+        let mut set = self.due(begun);
+        let mut alarm = pin!(clock.sleep(set.saturating_sub(begun)));
         loop {
-            let now = clock.monotonic();
-            let rules = &self.door.rules;
-            let wake = if self.session.is_admitted() {
-                self.heard.max(self.pinged) + rules.ping_every
-            } else {
-                begun + rules.auth_timeout
-            };
             let outcome = tokio::select! {
                 biased;
-                () = drain.started() => Err(End::Close(Close::GoingAway)),
-                message = self.socket.recv() => match message {
-                    Some(Ok(message)) => self.hear(message).await,
-                    Some(Err(error)) => Err(broken(&error)),
-                    None => Err(End::Gone),
-                },
                 changed = self.pulse.changed() => match changed {
                     Ok(()) => self.tell().await,
                     Err(_) => Err(End::Close(Close::GoingAway)),
                 },
-                () = clock.sleep(wake.saturating_sub(now)) => self.wait().await,
+                message = self.socket.next() => match message {
+                    Some(Ok(message)) => self.hear(message).await,
+                    Some(Err(error)) => Err(broken(&error)),
+                    None => Err(End::Gone),
+                },
+                () = &mut alarm => {
+                    set = Duration::MAX;
+                    if clock.monotonic() >= self.due(begun) { self.wait().await } else { Ok(()) }
+                }
             };
             if let Err(end) = outcome {
                 return end;
+            }
+            let due = self.due(begun);
+            if due < set {
+                set = due;
+                alarm.set(clock.sleep(set.saturating_sub(clock.monotonic())));
             }
         }
     }
@@ -195,32 +238,41 @@ impl Connection {
                 self.carry_out(effects).await
             }
             Message::Binary(_) => Err(End::Close(Close::BadFrame)),
-            Message::Ping(_) | Message::Pong(_) => Ok(()),
-            Message::Close(_) => Err(End::Gone),
+            Message::Pong(_) | Message::Frame(_) => Ok(()),
+            // The library has an answer to these; it must be out before a frame goes past it.
+            Message::Ping(_) => self.answer().await,
+            Message::Close(_) => self.answer().await.and(Err(End::Gone)),
+        }
+    }
+
+    async fn answer(&mut self) -> Result<(), End> {
+        match self.door.clock.timeout(self.door.rules.write_timeout, self.socket.flush()).await {
+            Ok(Ok(())) => Ok(()),
+            // Half an answer may be out: nothing can be said after it.
+            Ok(Err(_)) | Err(_) => Err(End::Gone),
         }
     }
 
     async fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), End> {
-        let mut out = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Send(text) => out.push(text.into()),
+                Effect::Send(text) => self.put(Wire::text(&text)),
                 Effect::Check(token) => match self.check(&token) {
                     Some(principal) => {
                         self.admit(&principal);
-                        out.push(Utf8Bytes::from_static(r#"{"op":"authenticated"}"#));
+                        self.put(Wire::text(r#"{"op":"authenticated"}"#));
                     }
                     None => return Err(End::Close(Close::BadToken)),
                 },
-                Effect::Leave(selection) => self.following.retain(|held| held.selection != selection),
+                Effect::Leave(selection) => self.following.retain(|held| held.feed.selection != selection),
                 Effect::Follow { selection, resume } => {
-                    if self.following.iter().any(|held| held.selection == selection) && resume.is_none() {
-                        self.following.retain(|held| held.selection != selection); // asked again: a fresh snapshot
+                    if self.following.iter().any(|held| held.feed.selection == selection) && resume.is_none() {
+                        self.following.retain(|held| held.feed.selection != selection); // asked again: a fresh snapshot
                     }
                     let feed = match self.door.hub.follow(&selection) {
                         Ok(feed) => feed,
                         Err(full) => {
-                            out.push(Complaint::new(Code::Limit, full.to_string()).frame().into());
+                            self.put(Wire::text(&Complaint::new(Code::Limit, full.to_string()).frame()));
                             continue;
                         }
                     };
@@ -228,27 +280,27 @@ impl Connection {
                     let seq = match resume.filter(|resume| feed.reaches(&resume.epoch, resume.seq)) {
                         Some(resume) => match feed.since(resume.seq, stamp) {
                             Some(next) => {
-                                out.push(next.bytes);
+                                self.put(next.wire);
                                 next.seq
                             }
                             None => resume.seq,
                         },
                         None => {
                             let next = feed.snapshot(stamp);
-                            out.push(next.bytes);
+                            self.put(next.wire);
                             next.seq
                         }
                     };
-                    self.following.retain(|held| held.selection != selection);
-                    self.following.push(Following { selection, feed, seq });
+                    self.following.retain(|held| held.feed.selection != selection);
+                    self.following.push(Following { feed, seq });
                 }
                 Effect::Close(close) => {
-                    self.write(out).await?;
+                    self.write().await?;
                     return Err(End::Close(close));
                 }
             }
         }
-        self.write(out).await
+        self.write().await
     }
 
     fn check(&self, token: &str) -> Option<Principal> {
@@ -259,22 +311,28 @@ impl Connection {
 
     /// Everything new in every feed, in one write.
     async fn tell(&mut self) -> Result<(), End> {
-        let pulse = self.pulse.borrow_and_update().clone();
+        let (stamp, beat) = {
+            let pulse = self.pulse.borrow_and_update();
+            if pulse.closing {
+                return Err(End::Close(Close::GoingAway));
+            }
+            let beat = (pulse.beat != self.beat).then(|| pulse.beat_frame.clone());
+            self.beat = pulse.beat;
+            (pulse.stamp, beat)
+        };
         if !self.session.is_admitted() {
             return Ok(());
         }
-        let mut out = Vec::new();
         for held in &mut self.following {
-            if let Some(next) = held.feed.since(held.seq, pulse.stamp) {
+            if let Some(next) = held.feed.since(held.seq, stamp) {
                 held.seq = next.seq;
-                out.push(next.bytes);
+                self.out.push(next.wire.into_bytes());
             }
         }
-        if pulse.beat != self.beat {
-            self.beat = pulse.beat;
-            out.push(pulse.beat_frame);
+        if let Some(beat) = beat {
+            self.put(beat);
         }
-        self.write(out).await
+        self.write().await
     }
 
     async fn wait(&mut self) -> Result<(), End> {
@@ -286,40 +344,93 @@ impl Connection {
             return Err(End::Close(Close::Silent));
         }
         self.pinged = now;
-        self.write_all([Message::Ping(bytes::Bytes::new())]).await
+        self.put(Wire::ping());
+        self.write().await
     }
 
-    async fn write(&mut self, frames: Vec<Utf8Bytes>) -> Result<(), End> {
-        if frames.is_empty() {
+    fn put(&mut self, wire: Wire) {
+        self.out.push(wire.into_bytes());
+    }
+
+    /// Sends what was put, within the time for it.
+    async fn write(&mut self) -> Result<(), End> {
+        if self.out.is_empty() {
             return Ok(());
         }
-        self.write_all(frames.into_iter().map(Message::Text)).await
-    }
-
-    async fn write_all(&mut self, messages: impl IntoIterator<Item = Message>) -> Result<(), End> {
-        let socket = &mut self.socket;
-        let writing = async {
-            for message in messages {
-                socket.feed(message).await?;
-            }
-            socket.flush().await
-        };
-        match self.door.clock.timeout(self.door.rules.write_timeout, writing).await {
+        let (clock, limit) = (self.door.clock.clone(), self.door.rules.write_timeout);
+        match clock.timeout(limit, self.send()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(End::Gone),
             Err(_) => Err(End::Close(Close::TooSlow)),
         }
     }
+
+    /// Sends all of `out`; when it is dropped halfway, `out` is what is left.
+    async fn send(&mut self) -> io::Result<()> {
+        let stream = self.socket.get_mut();
+        let (out, begun) = (&mut self.out, &mut self.begun);
+        std::future::poll_fn(|cx| {
+            while let Some(first) = out.first() {
+                let sent = if out.len() == 1 {
+                    ready!(Pin::new(&mut *stream).poll_write(cx, first))?
+                } else {
+                    let mut parts: [io::IoSlice<'_>; PARTS] = std::array::from_fn(|_| io::IoSlice::new(&[]));
+                    let used = out.len().min(PARTS);
+                    parts.iter_mut().zip(&*out).for_each(|(part, frame)| *part = io::IoSlice::new(frame));
+                    ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &parts[..used]))?
+                };
+                if sent == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                *begun = advance(out, sent);
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+}
+
+/// Frames of one write at most.
+const PARTS: usize = 16;
+
+/// Takes what was sent off the front. Whether a frame is half sent.
+fn advance(out: &mut Vec<Bytes>, mut sent: usize) -> bool {
+    let whole = out.iter().take_while(|frame| {
+        let is_whole = frame.len() <= sent;
+        sent -= if is_whole { frame.len() } else { 0 };
+        is_whole
+    });
+    let whole = whole.count();
+    out.drain(..whole);
+    if let Some(first) = out.first_mut() {
+        first.advance(sent);
+    }
+    sent > 0
 }
 
 /// A message beyond the size limit, or no WebSocket at all: the first is told, the second cannot be.
-fn broken(error: &axum::Error) -> End {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
-    while let Some(found) = cause {
-        if found.to_string().contains("too long") || found.to_string().contains("too big") {
-            return End::Close(Close::BadFrame);
-        }
-        cause = found.source();
+fn broken(error: &Broken) -> End {
+    match error {
+        Broken::Capacity(_) => End::Close(Close::BadFrame),
+        _ => End::Gone,
     }
-    End::Gone
+}
+
+#[cfg(test)]
+mod slow;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_is_taken_off_wherever_the_write_stopped() {
+        let frames = [Bytes::from_static(b"abc"), Bytes::from_static(b"de"), Bytes::from_static(b"fghi")];
+        for sent in 0..=9 {
+            let mut out = frames.to_vec();
+            let begun = advance(&mut out, sent);
+            assert_eq!(out.concat(), b"abcdefghi"[sent..], "after {sent}");
+            assert_eq!(begun, ![0, 3, 5, 9].contains(&sent), "after {sent}");
+        }
+    }
 }

@@ -55,6 +55,11 @@ impl Topic {
         }
     }
 
+    /// Whether its items are single calls, agents or devices: what waits first where there is too much to do.
+    pub const fn is_detail(self) -> bool {
+        matches!(self, Topic::Calls | Topic::Agents | Topic::Devices)
+    }
+
     /// The topic of a wire name.
     pub fn parse(name: &str) -> Option<Topic> {
         Topic::ALL.into_iter().find(|topic| topic.name() == name)

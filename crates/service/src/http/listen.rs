@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::{ConfigFile, Error, Millis, Problems, Result};
 
@@ -25,6 +25,10 @@ pub struct Listen {
     /// A connection on which nothing is read or written for so long is closed.
     pub idle_max: Millis,
 }
+
+/// Connections that may wait to be taken. Ten thousand wallboards come back at once when a proxy restarts; whoever finds no place
+/// here tries again after a second, then after three. The kernel cuts it to its own `somaxconn`.
+const BACKLOG: u32 = 16_384;
 
 impl Listen {
     /// Loopback only.
@@ -53,9 +57,15 @@ impl Listen {
                 format!("refuses to listen on {} without i_know_this_is_open", self.address),
             ));
         }
-        let bound = TcpListener::bind(self.address).await;
-        bound
-            .map_err(|error| Error::dependency("TG0020", format!("cannot listen on {}", self.address)).caused_by(error))
+        self.take().map_err(|error| Error::dependency("TG0020", format!("cannot listen on {}", self.address)).caused_by(error))
+    }
+
+    fn take(&self) -> std::io::Result<TcpListener> {
+        let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // As the standard listener does: a restart need not wait for connections of the former life to be forgotten.
+        socket.set_reuseaddr(true)?;
+        socket.bind(self.address)?;
+        socket.listen(BACKLOG)
     }
 }
 

@@ -145,6 +145,13 @@ impl Connection {
         Connection { stream, idle, active: Instant::now(), idle_max, chair }
     }
 
+    /// The connection of something that keeps time and bounds of its own from here on (a WebSocket). Its place stays taken.
+    pub fn upgraded(self) -> Upgraded {
+        // It is not to be asked to leave for being quiet: whoever took it over judges that.
+        self.chair.seats.stand_up(self.chair.number);
+        Upgraded { stream: self.stream, _chair: self.chair }
+    }
+
     /// Notes that something moved, or looks whether nothing has for too long. The timer is only set anew when it fires:
     /// a busy connection costs a look at the clock, not a timer for each frame.
     fn moved<T>(&mut self, poll: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
@@ -208,6 +215,55 @@ impl AsyncWrite for Connection {
             self.chair.seat.served(self.now());
         }
         poll
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// A connection that was upgraded: nothing looks after it any more but who has it.
+pub struct Upgraded {
+    stream: TcpStream,
+    _chair: Chair,
+}
+
+impl Upgraded {
+    /// Bounds what waits in the kernel for a peer that does not read; left alone, it grows to megabytes for each.
+    ///
+    /// # Errors
+    /// When the kernel refuses; then its own bound stays.
+    pub fn bound_unsent(&self, bytes: usize) -> io::Result<()> {
+        // Linux doubles what it is told, to pay for its own books.
+        socket2::SockRef::from(&self.stream).set_send_buffer_size(bytes / 2)
+    }
+}
+
+impl AsyncRead for Upgraded {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Upgraded {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
