@@ -124,6 +124,13 @@ impl Files {
     }
 }
 
+impl Given {
+    /// All facts, at once.
+    pub fn into_facts(self) -> Vec<Fact> {
+        self.facts.collect()
+    }
+}
+
 /// Two rows under one name would melt into one call: the second is set aside.
 fn once(made: Vec<Fact>, calls: &mut BTreeSet<u128>) -> Result<Vec<Fact>, String> {
     let name = made.first().map(|f| f.subject.to_string()).unwrap_or_default();
