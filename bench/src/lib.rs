@@ -8,9 +8,12 @@
 //!
 //! Start at [`Finding`], then [`page`].
 
+pub mod crowd;
 pub mod finding;
 pub mod machine;
 pub mod page;
+pub mod population;
+pub mod product;
 pub mod spread;
 
 pub use finding::{Aim, Figure, Finding};
