@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use service::mark::Seen;
@@ -76,7 +77,11 @@ pub(crate) fn prepare(path: &Path, topology: &Topology, busy: Duration) -> Resul
     let last = books::commits(&conn)?;
     let lost = if new { seen.number() } else { seen.ahead_of(&identity, last) };
     match lost {
-        Some(acknowledged) => Err(Error::Behind { acknowledged, last }),
+        Some(acknowledged) => {
+            // What is left of the log stays as it is, for whoever wants to put it right.
+            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(fault)?;
+            Err(Error::Behind { acknowledged, last })
+        }
         None => Ok((conn, slots, identity)),
     }
 }

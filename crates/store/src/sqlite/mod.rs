@@ -96,17 +96,14 @@ impl Sqlite {
         let failed = |error: std::io::Error| Error::Storage(format!("the mark of {}: {error}", path.display()));
         let seen = Seen::beside(path).map_err(failed)?;
         let pool = writer.await.map_err(refused)?;
-        schema::check_version(&pool).await?;
-        schema::check_trees(&pool).await?;
-        schema::migrate(&pool).await.map_err(|error| match error {
-            Error::Storage(reason) => Error::NotAStore { path: path.to_owned(), reason },
-            other => other,
-        })?;
-        let identity = parts::meta(&pool, parts::IDENTITY).await?.unwrap_or_default();
-        let last = parts::commits(&pool).await?;
-        if let Some(written) = seen.ahead_of(&identity, last) {
-            return Err(Error::Behind { written, last });
-        }
+        let identity = match admitted(&pool, path, seen).await {
+            Ok(identity) => identity,
+            Err(error) => {
+                // Waited for: a connection that closes behind our back would still write into the file.
+                pool.close().await;
+                return Err(error);
+            }
+        };
         let mark = Arc::new(Mark::open(path, &identity).map_err(failed)?);
         let writer = write::Writer { pool, mark, last: Arc::default() };
         let readers = SqlitePoolOptions::new()
@@ -116,6 +113,22 @@ impl Sqlite {
             .await
             .map_err(refused)?;
         Ok(Self { writer, readers, _lock: lock })
+    }
+}
+
+/// Checks the file and brings its schema up to date. Answers its identity.
+async fn admitted(pool: &SqlitePool, path: &Path, seen: Seen) -> Result<String> {
+    schema::check_version(pool).await?;
+    schema::check_trees(pool).await?;
+    schema::migrate(pool).await.map_err(|error| match error {
+        Error::Storage(reason) => Error::NotAStore { path: path.to_owned(), reason },
+        other => other,
+    })?;
+    let identity = parts::meta(pool, parts::IDENTITY).await?.unwrap_or_default();
+    let last = parts::commits(pool).await?;
+    match seen.ahead_of(&identity, last) {
+        Some(written) => Err(Error::Behind { written, last }),
+        None => Ok(identity),
     }
 }
 
