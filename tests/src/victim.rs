@@ -209,6 +209,9 @@ pub fn report_arguments(data: &str, by: &str) -> Vec<String> {
     words.map(str::to_owned).to_vec()
 }
 
+/// Stands for a row of something that `of` does not have.
+pub const UNEXPLAINED: &str = "a row that nothing sent explains";
+
 /// Takes those figures of a report that `of` has; a row or a column that is not there counts as 0.
 pub fn pick(found: &mut Figures, by: &str, report: &Table, of: &Figures) {
     for (figure, _) in of.iter().filter(|((kind, ..), _)| *kind == by) {
@@ -224,7 +227,7 @@ pub fn pick(found: &mut Figures, by: &str, report: &Table, of: &Figures) {
         } else {
             "tenant"
         };
-        found.insert((by, row.text("id").to_owned(), "a row that nothing sent explains"), 1);
+        found.insert((by, row.text("id").to_owned(), UNEXPLAINED), 1);
     }
 }
 

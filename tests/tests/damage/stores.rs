@@ -115,11 +115,10 @@ pub async fn written(folder: &Path, bytes: usize, copied: bool) -> Result<(Files
         }
     }
     if copied {
-        other.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-        // The next transaction notices that all is copied, before it begins the log anew.
+        // A reader in the middle of something keeps the log from being begun anew; the next transaction notices that it was copied.
         other.execute_batch("BEGIN; SELECT count(*) FROM parts")?;
-    }
-    if copied {
+        let third = rusqlite::Connection::open(folder.join("store.db"))?;
+        third.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
         store.put_meta("remark", "after the copy").await?;
     }
     let files = Files::of(folder, "store.db")?;
