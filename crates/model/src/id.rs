@@ -70,8 +70,126 @@ ids! {
     TrunkId,
     /// A node of an IVR menu.
     NodeId,
-    /// The deterministic id of one event.
-    EventId,
+}
+
+/// The deterministic id of one event. Most are 32 hexadecimal digits ([`EventId::from_reference`]): short ones are kept in place,
+/// because each event has its own and a fold holds millions.
+#[derive(Clone)]
+pub struct EventId(Letters);
+
+/// A text so long is kept in place.
+const SHORT: usize = 32;
+
+#[derive(Clone)]
+enum Letters {
+    Short { len: u8, letters: [u8; SHORT] },
+    Long(Arc<str>),
+}
+
+impl EventId {
+    /// From any text.
+    pub fn new(id: impl AsRef<str>) -> Self {
+        let text = id.as_ref();
+        let mut letters = [0; SHORT];
+        EventId(match letters.get_mut(..text.len()) {
+            Some(place) => {
+                place.copy_from_slice(text.as_bytes());
+                Letters::Short { len: text.len() as u8, letters }
+            }
+            None => Letters::Long(Arc::from(text)),
+        })
+    }
+
+    /// The text of the id.
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Letters::Long(text) => text,
+            Letters::Short { .. } => std::str::from_utf8(self.as_bytes()).unwrap_or_default(), // it was a text
+        }
+    }
+
+    /// The bytes of the text of the id.
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Letters::Long(text) => text.as_bytes(),
+            Letters::Short { len, letters } => &letters[..usize::from(*len)],
+        }
+    }
+}
+
+impl PartialEq for EventId {
+    fn eq(&self, other: &Self) -> bool {
+        use Letters::{Long, Short};
+        match (&self.0, &other.0) {
+            (Short { len, letters }, Short { len: other_len, letters: others }) => {
+                len == other_len && letters == others // what lies behind the text is zero in both
+            }
+            (Long(text), Long(other)) => text == other,
+            _ => false, // a short text is never kept long
+        }
+    }
+}
+
+impl Eq for EventId {}
+
+impl PartialOrd for EventId {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for EventId {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl std::hash::Hash for EventId {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+impl fmt::Debug for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EventId").field(&self.as_str()).finish()
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl From<&str> for EventId {
+    fn from(id: &str) -> Self {
+        Self::new(id)
+    }
+}
+
+impl From<String> for EventId {
+    fn from(id: String) -> Self {
+        Self::new(id)
+    }
+}
+
+impl AsRef<str> for EventId {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl Serialize for EventId {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for EventId {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        <std::borrow::Cow<'de, str>>::deserialize(d).map(EventId::new)
+    }
 }
 
 impl EventId {
@@ -91,7 +209,7 @@ impl EventId {
             bytes.extend_from_slice(&(part.len() as u64).to_le_bytes()); // length first: ("a","bc") is not ("ab","c")
             bytes.extend_from_slice(part.as_bytes());
         }
-        EventId(Arc::from(hex::encode(xxh3_128(&bytes).to_be_bytes())))
+        EventId::new(hex::encode(xxh3_128(&bytes).to_be_bytes()))
     }
 }
 
@@ -186,6 +304,19 @@ mod tests {
         assert_eq!(EventId::from_reference(&a, "17.1"), EventId::from_reference(&a, "17.1"));
         assert_ne!(EventId::from_reference(&a, "17.1"), EventId::from_reference(&b, "17.1"));
         assert_ne!(EventId::hash(&["a", "bc"]), EventId::hash(&["ab", "c"]));
+    }
+
+    #[test]
+    fn a_short_id_and_a_long_one_are_texts_alike() {
+        let texts =
+            ["", "7", "718dc50eae0d7a91cf993d2b16baa442", "718dc50eae0d7a91cf993d2b16baa4421", "é-id of a stranger"];
+        for a in texts {
+            assert_eq!(EventId::new(a).as_str(), a);
+            assert_eq!(serde_json::to_string(&EventId::new(a)).unwrap(), format!("{a:?}"));
+            for b in texts {
+                assert_eq!(EventId::new(a).cmp(&EventId::new(b)), a.cmp(b), "{a} {b}");
+            }
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod fact;
 pub mod id;
 pub mod lift;
 pub mod number;
+mod text;
 pub mod time;
 
 pub use directory::Directory;

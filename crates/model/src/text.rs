@@ -1,0 +1,72 @@
+//! Texts that come again and again, kept once.
+
+use std::sync::Arc;
+
+/// So many texts are remembered; each place keeps the last that fell on it.
+const PLACES: usize = 8_192;
+
+/// Gives equal texts the same memory, as far as it remembers them: what a reader of many events sees again (a source, a queue, an
+/// agent, a call that is going on) costs it no allocation. Bounded: a text that falls on the place of another takes it.
+#[derive(Debug, Default)]
+pub(crate) struct Texts {
+    places: Vec<Option<Arc<str>>>,
+}
+
+impl Texts {
+    /// Remembers nothing.
+    pub(crate) const fn forgetful() -> Texts {
+        Texts { places: Vec::new() }
+    }
+
+    /// Remembers the texts of many events.
+    pub(crate) fn new() -> Texts {
+        Texts { places: vec![None; PLACES] }
+    }
+
+    /// The text, shared with those who had it before.
+    pub(crate) fn share(&mut self, text: &str) -> Arc<str> {
+        if self.places.is_empty() {
+            return Arc::from(text);
+        }
+        let place = &mut self.places[hash(text.as_bytes()) as usize % PLACES];
+        match place {
+            Some(known) if **known == *text => Arc::clone(known),
+            _ => {
+                let new = Arc::<str>::from(text);
+                *place = Some(Arc::clone(&new));
+                new
+            }
+        }
+    }
+}
+
+/// Multiply and rotate (Fibonacci hashing), eight bytes at a time, the last eight overlapping. Only speed depends on it.
+fn hash(bytes: &[u8]) -> u64 {
+    const K: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut sum = bytes.len() as u64;
+    let mut mix = |word: u64| sum = (sum.rotate_left(23) ^ word).wrapping_mul(K);
+    if let Some(last) = bytes.last_chunk::<8>() {
+        bytes.chunks_exact(8).for_each(|c| mix(c.try_into().map_or(0, u64::from_le_bytes)));
+        mix(u64::from_le_bytes(*last));
+    } else {
+        mix(bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+    }
+    sum >> 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_texts_share_their_memory_and_different_ones_never_do() {
+        let mut texts = Texts::new();
+        let all: Vec<String> = (0..50_000).map(|n| format!("agent-{n}")).collect();
+        for text in &all {
+            let (one, again) = (texts.share(text), texts.share(text));
+            assert!(Arc::ptr_eq(&one, &again) && *one == **text);
+        }
+        assert!(texts.places.len() == PLACES, "bounded");
+        assert!(!Arc::ptr_eq(&Texts::forgetful().share("a"), &Texts::forgetful().share("a")));
+    }
+}
