@@ -157,13 +157,15 @@ impl PartitionFold {
 
     /// Calls that `batch` speaks of and that are not in memory, each once: load those that the store has before applying.
     pub fn needs<'a>(&self, batch: impl IntoIterator<Item = &'a Envelope>) -> Vec<CallId> {
-        let mut ids: Vec<CallId> = batch
-            .into_iter()
-            .filter_map(|e| match &e.subject {
-                Subject::Call(id) if !self.calls.contains_key(id) => Some(id.clone()),
-                _ => None,
-            })
-            .collect();
+        let mut ids: Vec<CallId> = Vec::new();
+        let mut last: Option<&CallId> = None;
+        for e in batch {
+            let Subject::Call(id) = &e.subject else { continue };
+            if last != Some(id) && !self.calls.contains_key(id) {
+                ids.push(id.clone());
+            }
+            last = Some(id);
+        }
         ids.sort_unstable();
         ids.dedup();
         ids

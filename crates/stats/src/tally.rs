@@ -90,7 +90,12 @@ impl Tally {
         if n == 0 {
             return;
         }
-        let key = (field, Arc::<str>::from(label));
+        self.add_shared_label(field, Arc::from(label), n);
+    }
+
+    /// Adds `n` to a label that is short enough.
+    pub(crate) fn add_shared_label(&mut self, field: u8, label: Arc<str>, n: i64) {
+        let key = (field, label);
         let sum = self.labels.entry(key.clone()).or_default();
         *sum += n;
         if *sum == 0 {
@@ -133,6 +138,11 @@ impl Tally {
     /// Adds another tally.
     pub fn plus(&mut self, other: &Tally) {
         self.combine(other, 1);
+    }
+
+    /// Adds another tally that nobody needs any more.
+    pub(crate) fn absorb(&mut self, other: Tally) {
+        if self.is_zero() { *self = other } else { self.plus(&other) }
     }
 
     /// Takes another tally back.
@@ -234,6 +244,12 @@ impl Row {
     pub fn plus(&mut self, other: &Row) {
         self.event.plus(&other.event);
         self.cohort.plus(&other.cohort);
+    }
+
+    /// Adds another row of the same key that nobody needs any more.
+    pub(crate) fn absorb(&mut self, other: Row) {
+        self.event.absorb(other.event);
+        self.cohort.absorb(other.cohort);
     }
 
     /// Takes another row of the same key back.

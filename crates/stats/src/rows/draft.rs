@@ -6,6 +6,9 @@ use crate::field::Field;
 use crate::hist;
 use crate::tally::{Row, Tally, cell_key, cut};
 
+/// So many labels are remembered.
+const WORDS_MAX: usize = 10_000;
+
 /// One number added to one cell.
 #[derive(Clone, Copy, Debug)]
 struct Note {
@@ -20,6 +23,8 @@ struct Note {
 pub(super) struct Drafts {
     notes: Vec<Note>,
     labels: Vec<(u32, Field, Arc<str>, i64)>,
+    /// Labels that were added before, so that each is in memory once.
+    words: std::collections::HashSet<Arc<str>, std::hash::BuildHasherDefault<super::Mixer>>,
     /// What was summed so far.
     sums: Vec<Row>,
     /// Kept for its memory.
@@ -55,7 +60,8 @@ impl Draft<'_> {
     /// Adds `n` to a label of a field.
     pub fn add_label(&mut self, field: Field, label: &str, n: i64) {
         if n != 0 {
-            self.drafts.labels.push((self.tally, field, Arc::from(cut(label)), n));
+            let label = self.drafts.word(cut(label));
+            self.drafts.labels.push((self.tally, field, label, n));
         }
     }
 }
@@ -67,6 +73,18 @@ impl Drafts {
 
     pub(super) fn cohort(&mut self, place: u32) -> Draft<'_> {
         Draft { drafts: self, tally: place * 2 + 1 }
+    }
+
+    fn word(&mut self, label: &str) -> Arc<str> {
+        if let Some(known) = self.words.get(label) {
+            return Arc::clone(known);
+        }
+        if self.words.len() >= WORDS_MAX {
+            self.words.clear();
+        }
+        let new = Arc::<str>::from(label);
+        self.words.insert(Arc::clone(&new));
+        new
     }
 
     /// How many notes wait to be summed.
@@ -97,17 +115,17 @@ impl Drafts {
             let cells = &mut self.sorted[from..*end as usize];
             from = *end as usize;
             if !cells.is_empty() {
-                tally_of(&mut self.sums, tally).plus(&summed(cells));
+                tally_of(&mut self.sums, tally).absorb(summed(cells));
             }
         }
         for (tally, field, label, n) in self.labels.drain(..) {
-            tally_of(&mut self.sums, tally as usize).add_label(field, &label, n);
+            tally_of(&mut self.sums, tally as usize).add_shared_label(field as u8, label, n);
         }
     }
 
-    /// Takes the sums, by place.
-    pub(super) fn take(&mut self) -> Vec<Row> {
-        std::mem::take(&mut self.sums)
+    /// The sums, by place, to be taken.
+    pub(super) fn sums(&mut self) -> &mut Vec<Row> {
+        &mut self.sums
     }
 }
 

@@ -37,7 +37,7 @@ impl Whose {
 #[derive(Clone, Debug)]
 enum Slot {
     One(Whose),
-    Several(Vec<Scope>),
+    Several(Arc<[Scope]>),
 }
 
 /// Beyond so many scopes all are forgotten when the rows are taken.
@@ -46,12 +46,15 @@ const SCOPES_MAX: usize = 200_000;
 /// So many things are found again without a look at their texts.
 const RECENT: usize = 1_024;
 
+/// So many things count together at most.
+pub(super) const SEVERAL_MAX: usize = 4;
+
 /// Everything that scopes stand for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scopes {
     slots: Vec<Slot>,
     one: Map<Whose, u32>,
-    several: Map<[u32; 4], u32>,
+    several: Map<[u32; SEVERAL_MAX], u32>,
     /// By address; only speed depends on it. Each holds its texts, so no address can come to mean another text.
     recent: Vec<Option<(Whose, u32)>>,
 }
@@ -82,29 +85,30 @@ impl Scopes {
         Scope { dim, slot }
     }
 
-    /// At most four; `None` of none.
+    /// `None` of none.
     pub(super) fn together(&mut self, scopes: &[Scope]) -> Option<Scope> {
+        assert!(scopes.len() <= SEVERAL_MAX, "no more than {SEVERAL_MAX} things count together");
         let first = *scopes.first()?;
         if scopes.len() == 1 {
             return Some(first);
         }
-        let mut key = [u32::MAX; 4];
+        let mut key = [u32::MAX; SEVERAL_MAX];
         for (place, scope) in key.iter_mut().zip(scopes) {
             *place = scope.slot;
         }
         let next = self.slots.len() as u32;
         let slot = *self.several.entry(key).or_insert(next);
         if slot == next {
-            self.slots.push(Slot::Several(scopes.to_vec()));
+            self.slots.push(Slot::Several(scopes.into()));
         }
         Some(Scope { dim: first.dim, slot })
     }
 
     /// The things that a slot stands for, when they are several.
-    pub(super) fn parts(&self, slot: u32) -> Option<Vec<Scope>> {
+    pub(super) fn parts(&self, slot: u32) -> Option<Arc<[Scope]>> {
         match &self.slots[slot as usize] {
             Slot::One(_) => None,
-            Slot::Several(parts) => Some(parts.clone()),
+            Slot::Several(parts) => Some(Arc::clone(parts)),
         }
     }
 
@@ -155,9 +159,7 @@ mod tests {
     #[test]
     fn scopes_are_forgotten_only_when_there_are_too_many() {
         let mut scopes = Scopes::default();
-        for i in 0..SCOPES_MAX {
-            scope(&mut scopes, &Arc::from(i.to_string()));
-        }
+        scopes.slots.resize(SCOPES_MAX, Slot::Several(Vec::new().into()));
         scopes.forget_many();
         assert_eq!(scopes.slots.len(), SCOPES_MAX);
         scope(&mut scopes, &Arc::from("one more"));
