@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use journal::{Batch, Partition, Position};
-use model::envelope::Parsed;
+use model::envelope::{Parsed, Reader};
 use model::{CallId, Envelope, Subject, Time};
 use stats::fold::{Changes, PartitionFold};
 use stats::live::View;
@@ -51,6 +51,7 @@ pub(crate) struct Shard {
     tells: bool,
     /// Events folded at once.
     chunk: usize,
+    reader: Reader,
     fold: PartitionFold,
     ledger: Ledger,
     rules: Rules,
@@ -146,6 +147,7 @@ impl Shard {
             unsaved: 0,
             tells,
             chunk: if tells { LIVE_CHUNK } else { BULK_CHUNK },
+            reader: Reader::default(),
             fold,
             ledger: Ledger::new(resumed.newest_hour),
             rules,
@@ -168,7 +170,7 @@ impl Shard {
         for records in batch.records.chunks(self.chunk) {
             let mut events = Vec::with_capacity(records.len());
             for record in records.iter().filter(|record| record.offset >= self.next) {
-                match Envelope::parse(&record.value) {
+                match self.reader.read(&record.value) {
                     Ok(Parsed::Known(event)) => events.push(event),
                     Ok(Parsed::Unknown(head)) => telemetry.unknown(&head.ty),
                     Err(error) => telemetry.malformed(self.part(), record.offset, &error),
