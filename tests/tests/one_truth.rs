@@ -110,7 +110,8 @@ fn history(seed: u64) -> Vec<Envelope> {
         let seen_after = if dice.once_in(20) { 90_000 } else { dice.below(2_000) as i64 };
         event.observed_time = Some(Time(event.time.ms() + seen_after));
         event.tenant = None;
-        if let Event::CallOffered(Offered { ani, trunk, .. }) = &mut event.event {
+        if let Event::CallOffered(offer) = &mut event.event {
+            let Offered { ani, trunk, .. } = &mut **offer;
             *ani = Some(Number::plain(format!("1380013{:04}", dice.below(25))));
             *trunk = Some(format!("trunk{}", dice.below(2)).as_str().into());
         }
