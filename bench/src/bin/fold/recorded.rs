@@ -1,0 +1,74 @@
+//! The recorded month, as the import leaves it in `events.*`: by the product's own command and journal.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use journal::{Journal, Stream};
+use service::Clock;
+
+const MONTH: &str = "data/anonymous-bank-1999-08.csv.gz";
+const BATCH: usize = 10_000;
+const BATCH_BYTES: usize = 16 << 20;
+
+/// The recording, where it lies: `$TIDEGATE_SHARED`, else `../shared` beside the checkout.
+#[allow(clippy::disallowed_methods, reason = "recorded data is located by the environment")]
+pub fn month() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let file = std::env::var_os("TIDEGATE_SHARED").map_or(beside, PathBuf::from).join(MONTH);
+    file.exists().then_some(file)
+}
+
+/// Imports the month into `work`, and writes the events that the journal then holds to `out`, one a line.
+pub async fn lay_out(month: &Path, work: &Path, out: &Path) -> anyhow::Result<()> {
+    let data = work.join("data");
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/config/anonymous-bank.toml");
+    let status = Command::new(tidegate()?)
+        .args(["import", "calls-csv", "--config"])
+        .arg(config)
+        .arg("--data")
+        .arg(&data)
+        .arg(month)
+        .stderr(Stdio::null())
+        .status()?;
+    ensure!(status.success(), "the import ended with {status}");
+    let config = journal::config::Config { path: data.join("journal.db"), ..journal::config::Config::default() };
+    let journal = config.open(&Clock::system()).await.map_err(|error| anyhow::anyhow!("{error}"))?;
+    let mut file = std::io::BufWriter::new(std::fs::File::create(out)?);
+    for stream in Stream::EVENTS {
+        for partition in 0..journal.partitions(stream) {
+            write_all(&journal, stream, partition, &mut file).await?;
+        }
+    }
+    file.flush()?;
+    journal.close().await?;
+    Ok(())
+}
+
+async fn write_all(
+    journal: &Arc<dyn Journal>,
+    stream: Stream,
+    partition: u32,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let (mut next, end) = (0, journal.end(stream, partition).await?);
+    while next < end {
+        let batch = journal.read(stream, partition, next, BATCH, BATCH_BYTES).await?;
+        for record in &batch.records {
+            out.write_all(&record.value)?;
+            out.write_all(b"\n")?;
+        }
+        ensure!(batch.next > next, "{}/{partition} ends at {next}, and should at {end}", stream.name());
+        next = batch.next;
+    }
+    Ok(())
+}
+
+/// The product's command of the same build as this program.
+fn tidegate() -> anyhow::Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name("tidegate");
+    ensure!(path.exists(), "{} is not there: build it with the same profile (-p tidegate)", path.display());
+    Ok(path)
+}
