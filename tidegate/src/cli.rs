@@ -28,7 +28,7 @@ enum Command {
     Rebuild(Rebuild),
     /// List, replay or drop what the receiver set aside.
     Quarantine(Quarantine),
-    /// Read every record of a data directory's journal, and name all that is damaged.
+    /// Read everything in a data directory, journal and store, and name all that is damaged.
     Verify(Data),
     /// Make an API token: prints it once, and the line for the configuration.
     Token(Token),

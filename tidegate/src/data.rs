@@ -49,13 +49,14 @@ pub(crate) async fn open_existing(dir: &Path, clock: &Clock) -> Result<Opened> {
     open_parts(&journal_config(dir), &store_config(dir), clock).await
 }
 
-/// The same, for this process alone.
-pub(crate) async fn open_existing_alone(dir: &Path, clock: &Clock) -> Result<Opened> {
+/// Opens the journal of a directory that must be there, and nothing else of it.
+pub(crate) async fn journal_existing(dir: &Path, clock: &Clock) -> Result<Arc<dyn Journal>> {
     there(dir)?;
-    open_alone(dir, clock).await
+    journal_config(dir).open(clock).await
 }
 
-fn there(dir: &Path) -> Result<()> {
+/// Whether a directory is one of data.
+pub(crate) fn there(dir: &Path) -> Result<()> {
     if !dir.join("journal.db").exists() {
         let message = format!("{} is no data directory: there is no journal.db in it", dir.display());
         return Err(Error::usage("TG0302", message));

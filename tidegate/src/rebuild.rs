@@ -3,70 +3,148 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use aggregator::CatchUp;
+use aggregator::{CatchUp, Caught};
+use journal::Journal;
 use service::{Clock, Context, Error, Result, Seeds};
+use store::Reports;
+use store::reports::Verified;
 
 use crate::cli::{Data, Rebuild};
-use crate::data::{self, failed, open_existing, open_existing_alone};
+use crate::data::{self, failed};
 use crate::progress::Progress;
 
 pub(crate) async fn run(args: Rebuild) -> Result<()> {
     let clock = Clock::system();
+    data::there(&args.data.data)?;
     // Alone to the end: a server that runs here would go on writing into the file that is replaced.
-    let opened = open_existing_alone(&args.data.data, &clock).await?;
+    let old = match data::store_config(&args.data.data).open_alone().await {
+        Err(error) if error.code() == "TG0114" => return Err(error),
+        // A store that cannot even be opened is what a rebuild is for.
+        old => old,
+    };
+    let journal = data::journal_existing(&args.data.data, &clock).await?;
     let context = Context::new("rebuild", "rebuild", clock.clone(), &Seeds::fixed(0));
     let path = args.data.data.join("store.rebuilt.db");
     remove(&path, &REBUILT)?;
     let fresh = store::config::Config { path: path.clone() }.open().await?;
-    let bar = Arc::new(Mutex::new(Progress::new("rebuilding")));
-    let told = Arc::clone(&bar);
-    let how = CatchUp::new("rebuild").progress(move |p| {
+    let verdict = match &old {
+        Ok(old) => fold_beside(&journal, old.as_ref(), &fresh, &context).await?,
+        Err(error) => fold_alone(&journal, &fresh, &context, &whole(error)).await?,
+    };
+    if let Ok(old) = old {
+        // Names and limits are the one thing that is not in the journal; where they cannot be read, the next start learns them again.
+        data::learn(&fresh, data::directory(&old).await.unwrap_or_default()).await?;
+        old.close().await.map_err(|e| failed(&e))?;
+    }
+    fresh.close().await.map_err(|e| failed(&e))?;
+    journal.close().await.map_err(Error::from)?;
+    settle(&args, &path, &verdict)
+}
+
+/// What came of comparing the old store with the new one.
+enum Verdict {
+    Same,
+    /// So many differ.
+    Differs(u64),
+    /// The old store could not be read.
+    Damaged,
+}
+
+fn how(bar: &Arc<Mutex<Progress>>) -> CatchUp {
+    let told = Arc::clone(bar);
+    CatchUp::new("rebuild").progress(move |p| {
         if let Ok(mut bar) = told.lock() {
             bar.at(p.folded, p.total);
         }
-    });
-    let caught = aggregator::rebuild(&opened.journal, opened.store.as_ref(), &fresh, &how, &context)
-        .await
-        .map_err(Error::from)?;
-    let verdict = aggregator::diff(opened.store.as_ref(), fresh.as_ref(), |_| {}).await.map_err(Error::from)?;
+    })
+}
+
+/// Folds as far as the old store is folded, and compares the two.
+async fn fold_beside(
+    journal: &Arc<dyn Journal>,
+    old: &dyn Reports,
+    fresh: &Arc<dyn Reports>,
+    context: &Context,
+) -> Result<Verdict> {
+    let bar = Arc::new(Mutex::new(Progress::new("rebuilding")));
+    let caught = match aggregator::rebuild(journal, old, fresh, &how(&bar), context).await {
+        Err(error) if is_damage(&error) => return fold_alone(journal, fresh, context, &whole(&error)).await,
+        caught => caught.map_err(Error::from)?,
+    };
+    let verdict = match aggregator::diff(old, fresh.as_ref(), |_| {}).await {
+        Err(error) if is_damage(&error) => {
+            println!("the old store cannot be read: {}", whole(&error));
+            return Ok(Verdict::Damaged);
+        }
+        verdict => verdict.map_err(Error::from)?,
+    };
     println!("{} events folded again; {} rows and {} calls compared", caught.folded, verdict.rows, verdict.calls);
-    for (part, from) in &caught.truncated {
-        println!("{part}: the journal no longer keeps what is before offset {from}");
-    }
+    tell_truncated(&caught);
     for difference in &verdict.differences {
         println!("{difference}");
     }
-    let directory = data::directory(&opened.store).await?;
-    data::learn(&fresh, directory).await?;
-    opened.store.close().await.map_err(|e| failed(&e))?;
-    fresh.close().await.map_err(|e| failed(&e))?;
-    opened.journal.close().await.map_err(Error::from)?;
-    settle(&args, &path, verdict.is_same(), verdict.differing)
+    Ok(if verdict.is_same() { Verdict::Same } else { Verdict::Differs(verdict.differing) })
+}
+
+/// Folds all that there is: the old store cannot even say how far it was.
+async fn fold_alone(
+    journal: &Arc<dyn Journal>,
+    fresh: &Arc<dyn Reports>,
+    context: &Context,
+    damage: &str,
+) -> Result<Verdict> {
+    println!("the old store cannot be read: {damage}");
+    let bar = Arc::new(Mutex::new(Progress::new("rebuilding")));
+    let caught = aggregator::catch_up_to_end(journal, fresh, &how(&bar), context).await.map_err(Error::from)?;
+    println!("{} events folded again", caught.folded);
+    tell_truncated(&caught);
+    Ok(Verdict::Damaged)
+}
+
+fn tell_truncated(caught: &Caught) {
+    for (part, from) in &caught.truncated {
+        println!("{part}: the journal no longer keeps what is before offset {from}");
+    }
+}
+
+/// Whether it is the store that cannot be read back.
+fn is_damage(error: &aggregator::Error) -> bool {
+    matches!(error, aggregator::Error::Store(store::Error::Corrupt { .. }) | aggregator::Error::State { .. })
+}
+
+/// An error with its causes, on one line.
+fn whole(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Puts the new store in the place of the old one, unless only asked to compare.
-fn settle(args: &Rebuild, fresh: &Path, same: bool, differing: u64) -> Result<()> {
-    if same {
-        println!("identical");
-    } else {
-        println!("{differing} differ");
+fn settle(args: &Rebuild, fresh: &Path, verdict: &Verdict) -> Result<()> {
+    match verdict {
+        Verdict::Same => println!("identical"),
+        Verdict::Differs(places) => println!("{places} differ"),
+        Verdict::Damaged => {}
     }
     if !args.dry_run {
         let old = args.data.data.join("store.db");
         remove(&old, &BESIDE)?;
-        let moved = std::fs::rename(fresh, &old);
-        moved.map_err(|e| {
-            Error::dependency("TG0311", format!("cannot put {} in place", fresh.display())).caused_by(e)
-        })?;
+        let marks = (service::mark::beside(fresh), service::mark::beside(&old));
+        for (from, to) in [marks, (fresh.to_owned(), old)] {
+            std::fs::rename(&from, &to).map_err(|e| {
+                Error::dependency("TG0311", format!("cannot put {} in place", from.display())).caused_by(e)
+            })?;
+        }
     }
     remove(fresh, &REBUILT)?;
-    if same || !args.dry_run {
-        return Ok(());
+    let what = match verdict {
+        Verdict::Differs(places) => format!("the store differs from its journal in {places} places"),
+        Verdict::Damaged => "the store is damaged".to_owned(),
+        Verdict::Same => return Ok(()),
+    };
+    if args.dry_run {
+        return Err(Error::dependency("TG0312", format!("{what}; run without --dry-run to mend it")));
     }
-    Err(Error::dependency(
-        "TG0312",
-        format!("the store differs from its journal in {differing} places; run without --dry-run to mend it"),
-    ))
+    Ok(())
 }
 
 /// A store's file and what lies beside it. Its lock stays, because it is held.
@@ -89,21 +167,34 @@ fn remove(path: &Path, suffixes: &[&str]) -> Result<()> {
 }
 
 pub(crate) async fn verify(args: Data) -> Result<()> {
-    let opened = open_existing(&args.data, &Clock::system()).await?;
-    let report = opened.journal.verify().await.map_err(Error::from)?;
-    println!("{} records, {} bytes read", report.records, report.bytes);
+    let journal = data::journal_existing(&args.data, &Clock::system()).await?;
+    let report = journal.verify().await.map_err(Error::from)?;
+    println!("journal: {} records, {} bytes read", report.records, report.bytes);
     for damage in &report.damaged {
         println!("{}/{} offsets {} to {}: {}", damage.stream, damage.partition, damage.from, damage.to, damage.reason);
     }
     for fault in &report.faults {
         println!("{fault}");
     }
-    if report.is_sound() {
-        println!("sound");
-        return Ok(());
+    let stored = match data::store_config(&args.data).open().await {
+        Ok(store) => store.verify().await.map_err(|e| failed(&e))?,
+        Err(error) => Verified { faults: vec![whole(&error)], ..Verified::default() },
+    };
+    println!("store: {} calls, {} blocks of rows, {} states read", stored.calls, stored.blocks, stored.states);
+    for fault in &stored.faults {
+        println!("{fault}");
     }
-    Err(Error::dependency(
-        "TG0314",
-        format!("{} damaged ranges, {} other faults", report.damaged.len(), report.faults.len()),
-    ))
+    if !report.is_sound() {
+        let told = format!("{} damaged ranges, {} other faults", report.damaged.len(), report.faults.len());
+        return Err(Error::dependency("TG0314", told));
+    }
+    if !stored.faults.is_empty() {
+        let told = format!(
+            "the journal is sound, the store is damaged in {} places: run `tidegate rebuild`",
+            stored.faults.len()
+        );
+        return Err(Error::dependency("TG0115", told));
+    }
+    println!("sound");
+    Ok(())
 }
