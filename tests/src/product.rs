@@ -70,6 +70,26 @@ impl Product {
         Ok(body)
     }
 
+    /// Its resident memory now, in MB.
+    pub fn resident_mb(&self) -> Result<f64> {
+        let id = self.child.id().with_context(|| format!("the product is gone:\n{}", self.said()))?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        Ok(line.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1024.0)
+    }
+
+    /// Asks it to finish. Anything but a clean end without a panic is an error.
+    pub async fn stop(mut self) -> Result<()> {
+        let id = self.child.id().with_context(|| format!("the product is gone:\n{}", self.said()))?;
+        Command::new("kill").arg("-TERM").arg(id.to_string()).status().await?;
+        let ended = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await;
+        let status = ended.with_context(|| format!("it does not finish:\n{}", self.said()))??;
+        ensure!(status.success(), "it ended with {status}:\n{}", self.said());
+        let log = std::fs::read_to_string(self.folder.join("output.log")).unwrap_or_default();
+        ensure!(!log.contains("panicked"), "it panicked:\n{}", self.said());
+        Ok(())
+    }
+
     /// Where it serves HTTP and the WebSocket.
     pub fn address(&self) -> SocketAddr {
         self.http
