@@ -28,6 +28,9 @@ use crate::Drain;
 /// A request that has not been answered for so long after its first byte is given up: a whole minute is no slow line, it is
 /// somebody who holds a place.
 const REQUEST_WITHIN: Duration = Duration::from_secs(60);
+/// How HTTP/2 begins (RFC 9113, 3.4). We speak HTTP/1.1; the library would take this up as soon as any other crate of a build switches
+/// it on, with limits that nobody here has chosen.
+const HTTP2: &[u8] = b"PRI * HTTP/2";
 /// How often somebody is looked for who may leave, while a connection waits for a place.
 const ROOM_EVERY: Duration = Duration::from_millis(200);
 
@@ -136,13 +139,15 @@ pub struct Connection {
     idle: Pin<Box<Sleep>>,
     active: Instant,
     idle_max: Duration,
+    /// So many of its first bytes are those of [`HTTP2`]; `None`: it began otherwise.
+    http2: Option<usize>,
     chair: Chair,
 }
 
 impl Connection {
     fn new(stream: TcpStream, chair: Chair, idle_max: Duration) -> Self {
         let idle = Box::pin(tokio::time::sleep(idle_max));
-        Connection { stream, idle, active: Instant::now(), idle_max, chair }
+        Connection { stream, idle, active: Instant::now(), idle_max, http2: Some(0), chair }
     }
 
     /// The connection of something that keeps time and bounds of its own from here on (a WebSocket). Its place stays taken.
@@ -172,6 +177,15 @@ impl Connection {
         Poll::Pending
     }
 
+    /// Whether all that came so far, and `more`, begins HTTP/2; in pieces, too.
+    fn begins_http2(&mut self, more: &[u8]) -> bool {
+        let Some(known) = self.http2 else { return false };
+        let rest = &HTTP2[known..];
+        let same = rest.iter().zip(more).take_while(|(wanted, byte)| wanted == byte).count();
+        self.http2 = (same == rest.len().min(more.len())).then_some(known + same);
+        same == rest.len()
+    }
+
     fn now(&self) -> Duration {
         self.active.saturating_duration_since(self.chair.origin)
     }
@@ -189,6 +203,9 @@ impl AsyncRead for Connection {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             self.chair.seat.asked(self.now());
+            if self.begins_http2(&buf.filled()[before..]) {
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
         }
         poll
     }
