@@ -5,7 +5,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::envelope::Parsed;
-use model::event::call::Offered;
 use model::{Directory, Envelope, Event, EventId, Fact, Number, SourceId, Time};
 use rand::Rng as _;
 use service::{Rng, Seeds};
@@ -130,9 +129,9 @@ fn told(mut event: Envelope, which: usize, start_ms: i64, rng: &mut Rng) -> Enve
     if let Event::SourceGap(gap) = &mut event.event {
         (gap.from, gap.to) = (moved(gap.from), moved(gap.to));
     }
-    if let Event::CallOffered(Offered { ani, trunk, .. }) = &mut event.event {
-        *ani = Some(Number::plain(format!("1380013{:04}", rng.random_range(0..25))));
-        *trunk = Some(format!("trunk{}", rng.random_range(0..2)).as_str().into());
+    if let Event::CallOffered(offered) = &mut event.event {
+        offered.ani = Some(Number::plain(format!("1380013{:04}", rng.random_range(0..25))));
+        offered.trunk = Some(format!("trunk{}", rng.random_range(0..2)).as_str().into());
     }
     event.source = format!("pbx{}", which + 1).as_str().into();
     event.tenant = None;

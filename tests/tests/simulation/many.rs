@@ -92,7 +92,9 @@ impl Many {
                 "seed {seed} FAILED; repeat it with script/simulate 1 {seed}; trace {}",
                 trace.display()
             );
-            faults.iter().for_each(|fault| drop(writeln!(text, "    {fault}")));
+            for fault in faults {
+                let _ = writeln!(text, "    {fault}");
+            }
         }
         text
     }
