@@ -38,6 +38,8 @@ const TOGETHER: u64 = 1_000;
 const CALLS: u64 = 500;
 const ROUNDS: usize = 4;
 const ROUND: Duration = Duration::from_secs(4);
+/// What begins an item of a frame.
+const ITEM: &[u8] = br#"{"key":"#;
 const SUBSCRIBE: &str = r#"{"op":"subscribe","id":"c","topics":["calls"]}"#;
 
 fn main() -> anyhow::Result<()> {
@@ -91,7 +93,8 @@ async fn frame_of_one(address: SocketAddr, server: &mut Child) -> anyhow::Result
     server.ask(&format!("tell {SINGLE} {CALLS}"))?;
     loop {
         let Heard::Text(text) = client.hear().await? else { anyhow::bail!("closed") };
-        if is_figures(text) && text.starts_with(br#"{"op":"delta""#) {
+        let items = text.windows(ITEM.len()).filter(|part| *part == ITEM).count();
+        if is_figures(text) && text.starts_with(br#"{"op":"delta""#) && items == 1 {
             let text = String::from_utf8(text.to_vec())?;
             server.ask("tell 0 1")?;
             return Ok(text);
@@ -120,12 +123,12 @@ async fn run() -> anyhow::Result<()> {
     }
     let median = |of: fn(&(Round, Round, Round)) -> f64| rounds.iter().map(of).collect::<Spread>().median();
     // Each round's own ratio, then the middle one: a busy moment of the machine is in both sides of it, or in one round only.
-    let (peer, ratio) = (median(|(peer, _, _)| peer.frames), median(|(peer, ours, _)| ours.frames / peer.frames));
+    let (peer, ratio) = (median(|(peer, _, _)| peer.frames), median(|(peer, ours, _)| ours.updates / peer.frames));
     let gain = median(|(peer, _, ours)| ours.updates / peer.frames);
     let who = "bare tokio-tungstenite broadcast, one update a frame";
     Finding::new("fanout", "a wallboard's frame costs the server no more than a bare broadcast of it", "script/bench fanout")
         .figure(
-            Figure::new("frames delivered, each of one update, a second of the server's processor time", ratio * peer, "1/s")
+            Figure::new("updates delivered, a frame each, a second of the server's processor time", ratio * peer, "1/s")
                 .peer(who, peer)
                 .aim(Aim::RatioAtLeast(0.9)),
         )
@@ -139,6 +142,10 @@ async fn run() -> anyhow::Result<()> {
              of the default tick of 50 ms.",
             frame.len(),
             median(|(_, _, ours)| ours.updates_a_frame)
+        ))
+        .note(format!(
+            "{:.2} updates a frame in the rounds of a frame each: more than one where the machine was too busy to keep the tick.",
+            median(|(_, ours, _)| ours.updates_a_frame)
         ))
         .note(format!(
             "{ROUNDS} rounds in turn, the middle ratio. Ours is the whole pusher, reading, merging and painting views from a journal; the \

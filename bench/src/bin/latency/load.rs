@@ -4,7 +4,7 @@ use std::collections::BinaryHeap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::Context;
 use bench::Spread;
 use bench::crowd::now_us;
 use model::event::call::{Alerting, Answered, Dequeued, Direction, Ended, Offered, Party, QueueExit, Queued, Released};
@@ -17,6 +17,8 @@ use super::wallboard::{Seen, Stage};
 pub const POST_EVERY: Duration = Duration::from_millis(10);
 /// Batches on their way at most.
 const ON_THE_WAY: usize = 64;
+/// Until a batch is sent again that there was no room for.
+const AGAIN: Duration = Duration::from_millis(100);
 const QUEUES: u64 = 20;
 const AGENTS: u64 = 400;
 
@@ -46,10 +48,12 @@ pub async fn run(door: &str, rate: u64, length: Duration, clock: &Clock, seen: &
     let url = format!("http://{door}/v1/ingest");
     let tasks = Tasks::new("posts", ON_THE_WAY, clock.clone(), Drain::new());
     let acknowledged: Arc<Mutex<Vec<f64>>> = Arc::default();
-    let refused: Arc<Mutex<Option<String>>> = Arc::default();
     let (begun, mut due, mut calls, mut events) = (clock.monotonic(), BinaryHeap::new(), 0, 0);
     let counted_from_us = now_us() + super::WARM.as_micros() as u64;
     loop {
+        while tasks.len() >= ON_THE_WAY {
+            clock.sleep(Duration::from_millis(1)).await;
+        }
         let elapsed = clock.monotonic() - begun;
         let elapsed_ms = elapsed.as_millis() as u64;
         // New calls until the time is over; those that are open then end as all do.
@@ -73,21 +77,18 @@ pub async fn run(door: &str, rate: u64, length: Duration, clock: &Clock, seen: &
         }
         if count > 0 {
             events += count;
-            let post = client.post(&url).header("content-type", "application/x-ndjson").body(body).send();
-            let (acknowledged, refused, clock) = (Arc::clone(&acknowledged), Arc::clone(&refused), clock.clone());
-            let posted = tasks.spawn("post", async move {
+            let post = client.post(&url).header("content-type", "application/x-ndjson").body(body);
+            let (acknowledged, clock) = (Arc::clone(&acknowledged), clock.clone());
+            // There is room: it was waited for.
+            tasks.spawn("post", async move {
                 let begun = clock.monotonic();
-                let told = match post.await {
-                    Ok(answer) if answer.status() == 202 => {
-                        let took = (clock.monotonic() - begun).as_secs_f64() * 1e3;
-                        return lock(&acknowledged).push(took);
-                    }
-                    Ok(answer) => answer.text().await.unwrap_or_default(),
-                    Err(error) => error.to_string(),
-                };
-                *lock(&refused) = Some(told);
-            });
-            ensure!(posted.is_ok(), "{ON_THE_WAY} batches are on the way: it cannot carry this load");
+                // Where too much waits to be counted, the door asks for patience: the delay is the event's.
+                while !is_accepted(post.try_clone()).await? {
+                    clock.sleep(AGAIN).await;
+                }
+                lock(&acknowledged).push((clock.monotonic() - begun).as_secs_f64() * 1e3);
+                anyhow::Ok(())
+            })?;
         } else if elapsed > length && due.is_empty() {
             break;
         }
@@ -95,10 +96,21 @@ pub async fn run(door: &str, rate: u64, length: Duration, clock: &Clock, seen: &
         clock.sleep(POST_EVERY.saturating_sub(spent)).await;
     }
     tasks.idle().await;
-    let told = lock(&refused).take();
-    ensure!(told.is_none(), "a batch was refused: {}", told.unwrap_or_default());
+    tasks.shutdown(Duration::ZERO).await.map_err(|unclean| anyhow::anyhow!("{unclean}"))?;
     let acknowledged_ms = std::mem::take(&mut *lock(&acknowledged)).into_iter().collect();
-    Ok(Load { events, calls, took: clock.monotonic() - begun, acknowledged_ms, counted_from_us })
+    // The last calls only end what was begun.
+    let took = clock.monotonic() - begun - Duration::from_millis(STEPS[STEPS.len() - 1].0);
+    Ok(Load { events, calls, took, acknowledged_ms, counted_from_us })
+}
+
+/// Whether a batch is on disk; `false`: it is to be sent again.
+async fn is_accepted(post: Option<reqwest::RequestBuilder>) -> anyhow::Result<bool> {
+    let answer = post.context("a batch that cannot be sent again")?.send().await?;
+    match answer.status().as_u16() {
+        202 => Ok(true),
+        429 | 503 => Ok(false),
+        _ => anyhow::bail!("a batch was refused: {}", answer.text().await.unwrap_or_default()),
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -94,7 +94,10 @@ async fn run(rate: u64, length: Duration, tick: String) -> anyhow::Result<()> {
             .aim(Aim::AtMost(50.0)),
     )
     .figure(Figure::new("event to frame, p50", outcome.late_ms.median(), "ms").peer("the same, p50", disk.median()))
-    .figure(Figure::new("events sent and acknowledged", load.events as f64 / load.took.as_secs_f64(), "events/s"))
+    .figure(
+        Figure::new("events sent and acknowledged", load.events as f64 / load.took.as_secs_f64(), "events/s")
+            .aim(Aim::AtLeast(0.97 * rate as f64)),
+    )
     .figure(Figure::new("events whose effect was not seen", outcome.unseen as f64, "events").aim(Aim::AtMost(0.0)));
     for (what, spread) in [("event to acknowledgement", &load.acknowledged_ms)].into_iter().chain(parts.named()) {
         let (p50, p99) = (spread.median(), spread.quantile(0.99));
