@@ -210,6 +210,12 @@ fn an_answer_by_a_clock_that_runs_ahead_of_the_queues_is_of_the_same_stay() {
 }
 
 #[test]
+fn an_answer_more_than_two_hours_before_the_queue_is_of_another_stay() {
+    let segments = |ms| call(vec![(0, answered("ann", Some("sales"))), (ms, queued("sales"))]).segments.len();
+    assert_eq!([segments(7_200_000), segments(7_200_001)], [1, 2]);
+}
+
+#[test]
 fn an_end_that_was_only_concluded_is_void_when_the_call_lives_on() {
     let lost = Ended { by: Party::Unknown, cause: Some("lost".into()), ..Ended::default() };
     let mut r = fold([event("call/c1", 0, queued("sales")), marked(event("call/c1", 9_000, lost), Quality::Inferred)]);

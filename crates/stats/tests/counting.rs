@@ -88,6 +88,19 @@ fn a_conversation_is_complete_unless_nothing_is_known_of_it() {
 }
 
 #[test]
+fn a_told_length_is_believed_up_to_a_year() {
+    const DAY: u64 = 86_400_000;
+    let told = |ms| {
+        let leave = Dequeued { queue: "sales".into(), cause: QueueExit::Timeout, waited_ms: Some(ms) };
+        call(vec![(0, queued("sales")), (9_000, leave.into())]).segments[0].wait_ms.unwrap().cast_unsigned()
+    };
+    assert_eq!(
+        [told(40 * DAY), told(366 * DAY), told(367 * DAY), told(u64::MAX)],
+        [40 * DAY, 366 * DAY, 366 * DAY, 366 * DAY]
+    );
+}
+
+#[test]
 fn wrap_up_is_clipped_to_the_rows_before_its_end() {
     let r = talk(60_000, vec![(90_000, wrapped_up("ann", 40_000))]);
     let rows = rows_of_call(&r, Grains::default());
@@ -226,6 +239,15 @@ fn an_outcome_that_is_added_to_two_rows_is_in_both() {
     let one = of(&[(Field::Answered, 1)]);
     let (offer, answer) = (Row { cohort: one.clone(), ..Row::default() }, Row { event: one, ..Row::default() });
     assert_eq!(rows, [(0, offer), (60_000, answer)]);
+}
+
+#[test]
+fn a_cell_beyond_the_last_is_the_last_of_its_own_field() {
+    let mut t = Tally::new();
+    t.add_cell(Field::Waiting, u32::MAX, 1);
+    t.add_cell(Field::Waiting, 0xff_ffff, 1);
+    assert_eq!(t.cells(Field::Waiting).collect::<Vec<_>>(), [(0xff_ffff, 2)]);
+    assert_eq!(Field::ALL.iter().filter(|f| t.total(**f) != 0).count(), 1);
 }
 
 #[test]
@@ -370,6 +392,14 @@ fn levels_are_no_sum_over_time_and_everything_else_is() {
 fn a_mean_of_nothing_is_nothing_and_the_last_quantile_is_the_longest() {
     let h = Hist::new([1_000, 3_000].map(|ms| (hist::bucket(ms), 1)).to_vec());
     assert_eq!((h.mean_le(500), h.mean_le(1_000), h.quantile_linear(1.0)), (None, Some(1_000.0), Some(3_000.0)));
+}
+
+#[test]
+fn the_number_of_a_bucket_stands_in_stores_and_never_changes() {
+    let numbers = [0, 1, 100, 101, 60_000, 60_001, 61_000, 3_600_000, hist::LONGEST_MS, i64::MAX].map(hist::bucket);
+    assert_eq!(numbers, [0, 1, 1, 2, 600, 601, 601, 4_140, 8_640_540, 8_640_540]);
+    let h = Hist::new(vec![(601, 2), (1, 1), (601, 1)]);
+    assert_eq!(h.iter().collect::<Vec<_>>(), [(100, 1), (61_000, 3)]);
 }
 
 fn of_caller(direction: Direction, more: Vec<(i64, Event)>) -> Option<Contact> {

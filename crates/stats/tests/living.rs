@@ -126,6 +126,14 @@ fn a_call_that_came_back_to_life_stays_and_leaves_when_it_is_over_again() {
 }
 
 #[test]
+fn a_call_may_be_silent_for_half_a_day() {
+    const HOUR: i64 = 3_600_000;
+    let mut fold = folded(vec![("call/c1", 0, queued("sales"))]);
+    fold.take_changes();
+    assert_eq!([11, 13].map(|hours| fold.retire_stale(Time(hours * HOUR)).len()), [0, 2]);
+}
+
+#[test]
 fn open_calls_beyond_the_bound_are_forgotten_those_that_were_silent_longest_first() {
     let mut fold = PartitionFold::new(Settings { open_kept: 20, ..Settings::default() });
     let opened =
