@@ -51,7 +51,7 @@ fn hash(bytes: &[u8]) -> u64 {
     } else {
         mix(bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
     }
-    sum >> 32
+    sum >> 48 // a product's high bits hang on every byte; those in the middle say nothing of the last letters, where ids differ
 }
 
 #[cfg(test)]
@@ -68,5 +68,20 @@ mod tests {
         }
         assert!(texts.places.len() == PLACES, "bounded");
         assert!(!Arc::ptr_eq(&Texts::forgetful().share("a"), &Texts::forgetful().share("a")));
+    }
+
+    #[test]
+    fn texts_that_are_nearly_alike_fall_on_different_places() {
+        // 4,096 texts thrown at random fall on 3,223 of so many places
+        for (what, name) in [
+            ("calls", (|n| format!("pbx1-1795227084.{n}")) as fn(u32) -> String),
+            ("extensions", |n| format!("PJSIP/{n:05}")),
+            ("short names", |n| format!("{n:04}")),
+            ("names that differ in front", |n| format!("{n:04} of the team of the night")),
+        ] {
+            let place = |n| hash(name(n).as_bytes()) as usize % PLACES;
+            let places = (0..4_096).map(place).collect::<std::collections::HashSet<_>>().len();
+            assert!(places > 2_800, "{what}: {places}");
+        }
     }
 }

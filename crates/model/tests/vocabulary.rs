@@ -1,10 +1,12 @@
 //! What the words of the language promise beyond their form: the directory's rules, the order of one instant, what people see.
 
+use std::hash::{BuildHasher, BuildHasherDefault};
+
 use model::directory::{Agent, Directory, Queue, Source, Team, Tenant};
 use model::envelope::{ATTRIBUTE_BYTES_MAX, Parsed};
 use model::event::call::{Dequeued, Offered, QueueExit, Queued};
 use model::event::{TYPES, agent};
-use model::{Envelope, Event, Fact, Number, Subject, TeamId, Time};
+use model::{Envelope, Event, EventId, Fact, Number, Subject, TeamId, Time};
 
 fn directory() -> Directory {
     let mut d = Directory::default();
@@ -58,13 +60,16 @@ fn what_names_nobody_or_somebody_known_is_no_contradiction() {
 
 #[test]
 fn an_attribute_may_be_as_long_as_its_bound_and_no_longer() {
-    let with_id = |len: usize| {
+    let long_id = |len: usize| {
         let fact = Fact::new(Time(1), Subject::parse("call/c1").unwrap(), Offered::default());
         let mut e = fact.into_envelope(&"pbx1".into(), Time(2));
         e.id = "x".repeat(len).as_str().into();
-        Envelope::parse(&e.to_json())
+        e
     };
+    let with_id = |len: usize| Envelope::parse(&long_id(len).to_json());
     assert!(matches!(with_id(ATTRIBUTE_BYTES_MAX), Ok(Parsed::Known(_))));
+    let spaced = String::from_utf8(long_id(ATTRIBUTE_BYTES_MAX).to_json()).unwrap().replacen(':', " : ", 1);
+    assert!(matches!(Envelope::parse(spaced.as_bytes()), Ok(Parsed::Known(_))), "laid out by somebody else");
     assert!(with_id(ATTRIBUTE_BYTES_MAX + 1).unwrap_err().to_string().contains("513"));
 }
 
@@ -86,6 +91,23 @@ fn people_see_a_numbers_mask_and_nothing_else_of_it() {
     let sealed = plain.sealed(b"key");
     assert_eq!((sealed.shown(), format!("{sealed:?}")), ("+49***01".to_owned(), "Number(+49***01)".to_owned()));
     assert_eq!(Number { mask: Some("4***1".into()), ..Number::plain("999") }.shown(), "4***1", "the mask has the word");
+}
+
+#[test]
+fn the_id_of_an_event_is_ordered_shown_and_told_apart_as_its_text() {
+    let texts =
+        ["", "a", "ab", "b", "0123456789abcdef0123456789abcdef", "a name that is longer than the ids that we make"];
+    let hash = |id: &EventId| BuildHasherDefault::<std::hash::DefaultHasher>::default().hash_one(id);
+    for a in texts {
+        let id = EventId::new(a);
+        let shown = (id.to_string(), id.as_ref().to_owned(), format!("{id:?}"));
+        assert_eq!(shown, (a.to_owned(), a.to_owned(), format!("EventId({a:?})")));
+        for b in texts {
+            let other = EventId::new(b);
+            assert_eq!((id.partial_cmp(&other), id == other), (a.partial_cmp(b), a == b), "{a:?} and {b:?}");
+            assert_eq!(hash(&id) == hash(&other), a == b, "{a:?} and {b:?}");
+        }
+    }
 }
 
 #[test]

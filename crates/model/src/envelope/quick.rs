@@ -428,6 +428,16 @@ mod tests {
         read.map_err(|error| error.to_string())
     }
 
+    #[test]
+    fn a_number_that_is_not_written_plainly_is_left_to_the_general_parser() {
+        for odd in ["", "01", "00", "-1", "1.0", "1e3", "x", "10000000000000000000"] {
+            assert!(digits_of(odd.as_bytes()).is_err(), "{odd}");
+        }
+        for (text, n) in [("0", 0), ("7", 7), ("10", 10), ("9999999999999999999", 9_999_999_999_999_999_999)] {
+            assert_eq!(digits_of(text.as_bytes()).ok(), Some(n));
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 3_000, ..ProptestConfig::default() })]
 
