@@ -153,3 +153,21 @@ fn summed(cells: &mut [(u32, i64)]) -> Tally {
     }
     Tally::of_cells(cells[..kept].to_vec())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_kept_once_and_labels_without_end_are_not_kept() {
+        let mut drafts = Drafts::default();
+        let (lunch, _, again) = (drafts.word("lunch"), drafts.word("training"), drafts.word("lunch"));
+        assert!(Arc::ptr_eq(&lunch, &again));
+        for i in 0..WORDS_MAX - 2 {
+            drafts.word(&i.to_string());
+        }
+        assert_eq!(drafts.words.len(), WORDS_MAX);
+        drafts.word("one more");
+        assert_eq!(drafts.words.len(), 1);
+    }
+}
