@@ -16,14 +16,14 @@ const SUBSCRIBE: &str = r#"{"op":"subscribe","id":"t","topics":["queues"]}"#;
 #[tokio::test]
 async fn a_subscriber_sees_the_snapshot_then_only_what_changed() {
     let bench = Bench::start(Auth::default()).await;
-    bench.tell("queue/sales", view_of_queue("sales", 2)).await;
-    bench.tell("queue/help", view_of_queue("help", 0)).await;
+    bench.tell("queue/default/sales", view_of_queue("sales", 2)).await;
+    bench.tell("queue/default/help", view_of_queue("help", 0)).await;
     let mut client = bench.connect(None).await;
     client.say(SUBSCRIBE).await;
     assert_eq!(client.hear("subscribed").await["feeds"], json!(["queues"]));
     let snapshot = bench.settled(&mut client, 2).await;
     assert_eq!(snapshot["age_ms"].as_i64().map(|age| age < 5_000), Some(true), "{snapshot}");
-    bench.tell("queue/sales", view_of_queue("sales", 3)).await;
+    bench.tell("queue/default/sales", view_of_queue("sales", 3)).await;
     let delta = client.hear("delta").await;
     assert_eq!(delta["changed"].as_array().unwrap().len(), 1, "{delta}");
     assert_eq!((&delta["changed"][0]["key"], &delta["changed"][0]["waiting"]), (&json!("sales"), &json!(3)));
@@ -33,12 +33,12 @@ async fn a_subscriber_sees_the_snapshot_then_only_what_changed() {
 #[tokio::test]
 async fn who_comes_back_goes_on_where_they_stopped() {
     let bench = Bench::start(Auth::default()).await;
-    bench.tell("queue/sales", view_of_queue("sales", 1)).await;
+    bench.tell("queue/default/sales", view_of_queue("sales", 1)).await;
     let mut client = bench.connect(None).await;
     client.say(SUBSCRIBE).await;
     let last = bench.settled(&mut client, 1).await;
     drop(client);
-    bench.tell("queue/sales", view_of_queue("sales", 5)).await;
+    bench.tell("queue/default/sales", view_of_queue("sales", 5)).await;
     bench.until(|item| item["waiting"] == 5).await;
     let resume = json!([{ "feed": "queues", "epoch": last["epoch"], "seq": last["seq"] }]);
     let again = json!({ "op": "subscribe", "id": "t", "topics": ["queues"], "resume": resume });
@@ -84,7 +84,7 @@ async fn a_stranger_is_asked_for_a_token_and_a_wrong_one_ends_it() {
     assert_eq!(hash(&token), sha256);
     let known = Token { name: "board".into(), sha256, tenant: "bank".into(), role: Role::Viewer };
     let bench = Bench::start(Auth { tokens: vec![known], anonymous: None }).await;
-    bench.tell("queue/sales", view_of_queue("sales", 1)).await;
+    bench.tell("queue/default/sales", view_of_queue("sales", 1)).await;
     let mut client = bench.connect(None).await;
     client.say(SUBSCRIBE).await;
     assert_eq!(client.hear("error").await["code"], "auth_required");

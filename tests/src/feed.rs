@@ -95,11 +95,9 @@ impl Feed {
 
     /// Whether all producers still work; the error of one that does not.
     pub async fn check(&mut self) -> Result<()> {
-        for producer in self.producers.iter_mut().filter(|producer| producer.is_finished()) {
-            producer.await??;
-            bail!("a producer stopped");
-        }
-        Ok(())
+        let Some(producer) = self.producers.iter_mut().find(|producer| producer.is_finished()) else { return Ok(()) };
+        producer.await??;
+        bail!("a producer stopped");
     }
 
     /// Begins no more calls, sends what is left of those that began, and answers when everything is acknowledged.

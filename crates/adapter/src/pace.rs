@@ -8,7 +8,6 @@ use service::Clock;
 
 use crate::contract::{Batch, Verbatim};
 
-#[expect(clippy::large_enum_variant, reason = "a recording is nearly all facts, or nearly all envelopes")]
 enum Item {
     Fact(Fact),
     Verbatim(Verbatim),

@@ -71,10 +71,6 @@ pub struct Head {
 
 /// What stands in a record: an event that we know, or one that is newer than we are.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every record is known: a box would cost each of them an allocation"
-)]
 pub enum Parsed {
     /// Known, lifted to its newest version.
     Known(Envelope),

@@ -399,8 +399,7 @@ mod tests {
             tasks.spawn(format!("{n}"), work).unwrap();
         }
         world.run(&two, async move { tasks.idle().await });
-        let told = lock(&story).clone();
-        told
+        std::mem::take(&mut *lock(&story))
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::{AgentId, Directory, QueueId, SourceId, TeamId, TenantId, Time};
 use stats::Dim;
-use stats::live::{Agent, Call, Device, Members, Queue, Source, Stage, View};
+use stats::live::{Agent, Call, Device, Members, Queue, Source, Stage, View, queue_key};
 
 use super::parts::Parts;
 use super::sums::{SERIES_MAX, Series, Sums};
@@ -124,8 +124,8 @@ impl Picture {
 
     /// The view of a queue is gone when nobody is in it; the queue itself stays.
     fn queue_emptied(&mut self, view: &str) {
-        let id = view.trim_start_matches("queue/");
-        let keys: Vec<QueueKey> = self.queues.keys().filter(|(_, queue)| queue.as_str() == id).cloned().collect();
+        let is_it = |(tenant, queue): &&QueueKey| view.ends_with(queue.as_str()) && queue_key(tenant, queue) == view;
+        let keys: Vec<QueueKey> = self.queues.keys().filter(is_it).cloned().collect();
         for (tenant, queue) in keys {
             let known =
                 self.members.contains_key(&queue) || self.sums.get(Dim::Queue, &tenant, queue.as_str()).is_some();
@@ -392,7 +392,7 @@ mod tests {
     fn a_device_is_unknown_since_what_is_known_of_its_source_now() {
         let mut desk = Desk::new(Directory::default());
         desk.tell("source/pbx", Some(source(START)));
-        let device = stats::live::Device {
+        let device = Device {
             device: "SIP/101".into(),
             tenant: "default".into(),
             source: "pbx".into(),
@@ -413,13 +413,13 @@ mod tests {
         let mut desk = Desk::new(Directory::default());
         let waiting =
             Queue { waiting: 2, oldest_waiting_since: Some(START), ..Queue::empty("default".into(), "sales".into()) };
-        desk.tell("queue/sales", Some(Body::View(View::Queue(waiting))));
+        desk.tell("queue/default/sales", Some(Body::View(View::Queue(waiting))));
         let queue = desk.see(Topic::Queues, "sales", START).unwrap();
         assert_eq!(
             (queue["waiting"].as_i64(), queue["longest_wait_since"].as_str()),
             (Some(2), Some("2025-12-01T00:00:00.000Z"))
         );
-        desk.tell("queue/sales", None);
+        desk.tell("queue/default/sales", None);
         let queue = desk.see(Topic::Queues, "sales", START).unwrap();
         assert_eq!((queue["waiting"].as_i64(), queue["longest_wait_since"].is_null()), (Some(0), true));
     }

@@ -36,7 +36,7 @@ fn call(n: u64) -> Record {
         ),
         (1, Queued { queue: queue.into(), priority: None, position: None, offered_at: None }.into()),
     ];
-    if n % 5 != 0 {
+    if !n.is_multiple_of(5) {
         events.push((4_000, Dequeued { queue: queue.into(), cause: QueueExit::Answered, waited_ms: None }.into()));
         events.push((
             4_000,

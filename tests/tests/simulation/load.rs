@@ -18,6 +18,7 @@ const SPAN_MS: u64 = 7_200_000;
 pub const WATCHED: [&str; 2] = ["pbx1", "pbx2"];
 
 /// What somebody sends.
+#[expect(clippy::large_enum_variant, reason = "a load is mostly facts")]
 #[derive(Clone, Debug)]
 pub enum Item {
     /// A fact that a phone system tells its collector.

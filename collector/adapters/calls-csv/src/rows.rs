@@ -12,13 +12,16 @@ use csv::StringRecord;
 /// The longest row, in bytes; a row of a table of calls has some hundreds.
 pub const ROW_BYTES_MAX: usize = 64 << 10;
 
+/// The beginning of a text that is no row, and why it is none.
+pub type Aside = (Vec<u8>, String);
+
 /// One row, or what stands in its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// The line on which it begins, from 1.
     pub line: u64,
     /// The fields, or the beginning of the text and why it is no row.
-    pub fields: Result<StringRecord, (Vec<u8>, String)>,
+    pub fields: Result<StringRecord, Aside>,
 }
 
 /// The rows of a table, its header among them.
@@ -47,7 +50,7 @@ impl<R: BufRead> Rows<R> {
     ///
     /// # Errors
     /// Those of the file.
-    pub fn next(&mut self) -> std::io::Result<Option<Row>> {
+    pub fn read(&mut self) -> std::io::Result<Option<Row>> {
         loop {
             if let Some(row) = self.ready.pop_front() {
                 return Ok(Some(row));
@@ -69,7 +72,7 @@ impl<R: BufRead> Rows<R> {
     }
 
     /// The text of the row that begins with this line.
-    fn text(&mut self, first: Line) -> std::io::Result<Result<Vec<u8>, (Vec<u8>, String)>> {
+    fn text(&mut self, first: Line) -> std::io::Result<Result<Vec<u8>, Aside>> {
         if let Some(len) = first.too_long {
             self.alone = self.alone.saturating_sub(1);
             return Ok(Err((first.bytes, format!("a line of {len} bytes, want at most {ROW_BYTES_MAX}"))));
@@ -179,7 +182,7 @@ mod tests {
     fn rows(text: &[u8]) -> Vec<(u64, Result<Vec<String>, String>)> {
         let mut rows = Rows::new(text, b',');
         let fields = |row: Row| row.fields.map(|f| f.iter().map(str::to_owned).collect()).map_err(|(_, why)| why);
-        std::iter::from_fn(|| rows.next().unwrap().map(|row| (row.line, fields(row)))).collect()
+        std::iter::from_fn(|| rows.read().unwrap().map(|row| (row.line, fields(row)))).collect()
     }
 
     fn good(text: &[u8]) -> Vec<(u64, Vec<String>)> {
@@ -235,7 +238,7 @@ mod tests {
     fn a_line_without_end_and_bad_text_are_set_aside_and_the_rest_is_read() {
         let long = std::io::repeat(b'"').take(8 << 20).chain(b"\n1,2\n\xff,3\n4,5\n".as_slice());
         let mut rows = Rows::new(BufReader::new(long), b',');
-        let all: Vec<_> = std::iter::from_fn(|| rows.next().unwrap()).collect();
+        let all: Vec<_> = std::iter::from_fn(|| rows.read().unwrap()).collect();
         assert!(all[0].fields.as_ref().unwrap_err().1.contains("8388608 bytes"));
         assert!(all[2].fields.as_ref().unwrap_err().1.contains("UTF-8"));
         assert_eq!(all.iter().filter(|row| row.fields.is_ok()).count(), 2);

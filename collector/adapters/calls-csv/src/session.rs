@@ -74,13 +74,13 @@ impl Files {
     /// What is wrong with the file as a whole: it cannot be read, its header lacks a column, or it has too many rows.
     pub fn read(&mut self, config: &Config, name: &str, reader: impl BufRead) -> Result<(), String> {
         let mut rows = Rows::new(reader, u8::try_from(config.delimiter).unwrap_or(b','));
-        let header = match rows.next().map_err(|e| e.to_string())? {
+        let header = match rows.read().map_err(|e| e.to_string())? {
             Some(Row { fields: Ok(header), .. }) => header,
             Some(Row { fields: Err((_, why)), .. }) => return Err(format!("the header: {why}")),
             None => StringRecord::new(),
         };
         let table = Table::new(config, &header)?;
-        while let Some(row) = rows.next().map_err(|e| e.to_string())? {
+        while let Some(row) = rows.read().map_err(|e| e.to_string())? {
             self.count += 1;
             if self.count > config.rows_max {
                 return Err(format!("more than rows_max = {} rows; raise it or import fewer files", config.rows_max));

@@ -38,7 +38,7 @@ impl View {
     pub fn key(&self) -> String {
         match self {
             View::Call(v) => key("call/", v.call.as_str()),
-            View::Queue(v) => key("queue/", v.queue.as_str()),
+            View::Queue(v) => queue_key(&v.tenant, &v.queue),
             View::Members(v) => key("members/", v.queue.as_str()),
             View::Agent(v) => key("agent/", v.agent.as_str()),
             View::Device(v) => key("device/", v.device.as_str()),
@@ -58,6 +58,12 @@ impl View {
             _ => {}
         }
     }
+}
+
+/// The key of a queue's counts. Two tenants may name a queue alike, and their callers must never be added up: so it names both, and a
+/// slash within a tenant's name is told from the one behind it.
+pub fn queue_key(tenant: &TenantId, queue: &QueueId) -> String {
+    format!("queue/{}/{queue}", tenant.as_str().replace('%', "%25").replace('/', "%2F"))
 }
 
 /// The key of a view of one thing.
@@ -218,5 +224,18 @@ impl crate::call::Record {
             open: crate::overlay::open_of_call(self),
             last_at: self.last_at(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_tenants_who_name_a_queue_alike_have_two_views() {
+        let key = |tenant: &str, queue: &str| View::Queue(Queue::empty(tenant.into(), queue.into())).key();
+        assert_eq!(key("bank", "sales"), "queue/bank/sales");
+        assert_ne!(key("bank", "sales"), key("shop", "sales"));
+        assert_ne!(key("a", "b/c"), key("a/b", "c"));
     }
 }

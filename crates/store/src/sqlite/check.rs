@@ -9,6 +9,9 @@ use super::read;
 use crate::reports::Verified;
 use crate::{Error, Result};
 
+/// What reads a table, what checks a row of it, and where the rows are counted.
+type Table = (&'static str, fn(&SqliteRow) -> Result<()>, fn(&mut Verified) -> &mut u64);
+
 /// Faults that are named.
 const NAMED_MAX: usize = 100;
 
@@ -29,7 +32,7 @@ pub(super) async fn verify(pool: &SqlitePool) -> Result<Verified> {
         Err(error) => note(&mut verified, Err(error)),
     }
     note(&mut verified, PartRow::all(pool).await.map(|_| ()));
-    let tables: [(&'static str, fn(&SqliteRow) -> Result<()>, fn(&mut Verified) -> &mut u64); 3] = [
+    let tables: [Table; 3] = [
         ("SELECT id, part, body, x FROM calls", |row| read::call(row).map(|_| ()), |v| &mut v.calls),
         (
             "SELECT dim, hour, tenant, source, id, part, version, body, x FROM blocks",
