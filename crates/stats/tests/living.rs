@@ -55,7 +55,7 @@ fn what_changed_is_told_once_with_its_view_and_a_known_event_changes_nothing() {
     assert_eq!((told, c.closed.len(), c.is_empty()), ((1, 1, 1, 1, 1), 0, false));
     let mut views = keys(&c);
     views.sort_unstable();
-    let all = ["agent/ann", "call/c1", "device/d1", "members/sales", "queue/sales", "source/pbx1"];
+    let all = ["agent/ann", "call/c1", "device/d1", "members/sales", "queue/acme/sales", "source/pbx1"];
     assert_eq!(views, all.map(|k| (k, true)));
     let mut now: Vec<String> = fold.views().iter().map(View::key).collect();
     now.sort_unstable();
@@ -117,11 +117,11 @@ fn a_call_that_came_back_to_life_stays_and_leaves_when_it_is_over_again() {
     fold.apply(marked(event("call/c1", 9_000, lost), Quality::Inferred));
     assert_eq!(keys(&fold.take_changes()), [], "over before it was ever shown");
     fold.apply(event("call/c1", 20_000, answered("ann", Some("sales"))));
-    assert_eq!(keys(&fold.take_changes()), [("call/c1", true), ("queue/sales", true)]);
+    assert_eq!(keys(&fold.take_changes()), [("call/c1", true), ("queue/acme/sales", true)]);
     assert_eq!((fold.evict_closed(), fold.calls().count()), (0, 1));
     fold.apply(event("call/c1", 30_000, ended(Party::Caller)));
     let c = fold.take_changes();
-    assert_eq!((keys(&c), c.closed.len()), (vec![("call/c1", false), ("queue/sales", true)], 1));
+    assert_eq!((keys(&c), c.closed.len()), (vec![("call/c1", false), ("queue/acme/sales", true)], 1));
     assert_eq!((fold.evict_closed(), fold.calls().count()), (1, 0));
 }
 
@@ -151,7 +151,7 @@ fn open_calls_beyond_the_bound_are_forgotten_those_that_were_silent_longest_firs
         ["c02".into(), "c03".into(), "c04".into()],
         "a tenth more than must, and none that nobody has stored"
     );
-    assert_eq!((views.len(), views[3].0.as_str()), (4, "queue/sales"));
+    assert_eq!((views.len(), views[3].0.as_str()), (4, "queue/acme/sales"));
     assert_eq!((fold.calls().count(), sales(fold.views()).unwrap().waiting), (20, 19));
     assert_eq!(fold.needs(&[event("call/c02", 95_000, offered())]), ["c02".into()], "it is found in the store again");
 }
@@ -196,7 +196,7 @@ fn a_loaded_call_is_no_news_until_something_happens_to_it_and_then_its_view_goes
     assert_eq!(sales(fold.views()).map(|q| q.waiting), Some(1));
     apply(&mut fold, vec![("call/c1", 5_000, ended(Party::Caller)), ("call/c2", 5_000, attached("order", "17"))]);
     let c = fold.take_changes();
-    assert_eq!(keys(&c), [("call/c1", false), ("queue/sales", true)], "the closed one was never shown");
+    assert_eq!(keys(&c), [("call/c1", false), ("queue/acme/sales", true)], "the closed one was never shown");
     assert_eq!(c.closed.len(), 2);
 }
 
@@ -210,7 +210,7 @@ fn only_open_calls_of_which_all_was_taken_grow_stale() {
     let gone = fold.retire_stale(Time(2 * OPEN_MS_MAX));
     assert_eq!(
         gone.iter().map(|(k, v)| (k.as_str(), v.is_some())).collect::<Vec<_>>(),
-        [("call/open", false), ("queue/sales", true)]
+        [("call/open", false), ("queue/acme/sales", true)]
     );
     assert_eq!((fold.calls().count(), sales(fold.views()).unwrap().waiting), (2, 1));
 }
