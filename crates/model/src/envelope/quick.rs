@@ -429,6 +429,21 @@ mod tests {
     }
 
     #[test]
+    fn every_state_of_an_agent_and_of_a_device_is_read_the_quick_way() {
+        use agent::State::{NotReady, Ready, Reserved, Talking, Unknown, WrapUp};
+        use device::State::{Held, Idle, InUse, Ringing, Unavailable};
+        let of_agent = |state| agent::StateChanged { state, reason: None, call: None, queue: None, team: None }.into();
+        let of_device = |state| device::StateChanged { state }.into();
+        let agents = [NotReady, Ready, Reserved, Talking, Unknown, WrapUp].map(of_agent);
+        for event in agents.into_iter().chain([Held, Idle, InUse, Ringing, Unavailable].map(of_device)) {
+            let event: Event = event;
+            let subject = Subject::parse(&format!("{}/x", event.family())).unwrap();
+            let e = crate::Fact::new(Time(1), subject, event).into_envelope(&"pbx1".into(), Time(2));
+            assert_eq!(read(&e.to_json(), &mut Texts::forgetful()).ok(), Some(e));
+        }
+    }
+
+    #[test]
     fn a_number_that_is_not_written_plainly_is_left_to_the_general_parser() {
         for odd in ["", "01", "00", "-1", "1.0", "1e3", "x", "10000000000000000000"] {
             assert!(digits_of(odd.as_bytes()).is_err(), "{odd}");
