@@ -7,6 +7,7 @@ use std::fs::OpenOptions;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
@@ -117,13 +118,18 @@ impl Product {
     }
 }
 
-/// A port from which on `count` are free now.
+/// A port from which on `count` are free now, and were not given to another test of this process.
 pub fn free_ports(count: u16) -> u16 {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
     let free = |port: u16| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
     // Tests of one run begin in different places, so that they do not meet between asking and taking.
     let first = 20_000 + (std::process::id() % 4_000) as u16 * 2;
-    let mut bases = (first..60_000).step_by(10);
-    bases.find(|base| (*base..base + count).all(free)).unwrap_or(first)
+    loop {
+        let base = first + TAKEN.fetch_add(count.div_ceil(10) * 10, Ordering::Relaxed) % 30_000;
+        if (base..base + count).all(free) {
+            return base;
+        }
+    }
 }
 
 /// Runs a command of the product to its end, and hands back what it printed.
