@@ -82,7 +82,9 @@ pub enum Error {
         reason: String,
     },
     /// The journal has lost what it acknowledged: its log was cut or damaged, or an older copy stands in its place.
-    #[error("the journal ends with transaction {last}, and had acknowledged up to {acknowledged}: what came between is lost")]
+    #[error(
+        "the journal ends with transaction {last}, and had acknowledged up to {acknowledged}: what came between is lost"
+    )]
     Behind {
         /// The last transaction that was acknowledged.
         acknowledged: u64,

@@ -57,7 +57,8 @@ impl Listen {
                 format!("refuses to listen on {} without i_know_this_is_open", self.address),
             ));
         }
-        self.take().map_err(|error| Error::dependency("TG0020", format!("cannot listen on {}", self.address)).caused_by(error))
+        self.take()
+            .map_err(|error| Error::dependency("TG0020", format!("cannot listen on {}", self.address)).caused_by(error))
     }
 
     fn take(&self) -> std::io::Result<TcpListener> {
