@@ -33,7 +33,7 @@ async fn main() -> anyhow::Result<()> {
     write_lines(&file, centre::day(CALLS, SEED))?;
     let mut finding = Finding::new(
         "fold",
-        "JSON events are decoded and folded on one core at twice the speed at which DuckDB counts two of their figures",
+        "how fast JSON events are decoded and folded on one core, beside DuckDB counting two of their figures",
         "script/bench fold",
     );
     finding = compare(finding, "a made-up day", &file)?;
