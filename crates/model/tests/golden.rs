@@ -64,6 +64,7 @@ fn calls() -> Vec<Event> {
         AlertCancelled { agent: "101".into(), device: d(), queue: q(), rang_ms: Some(800) }.into(),
         Dequeued { queue: "sales".into(), cause: QueueExit::ShortAbandoned, waited_ms: Some(4_200) }.into(),
         Diverted { target: "callback".into(), rule: "ewt".into(), level: 2, plan: 7, queue: q() }.into(),
+        Admitted { queue: "sales".into(), rule: "room".into(), level: 2, plan: 7 }.into(),
         Answered { agent: a(), device: d(), queue: q(), waited_ms: Some(12_000), team: team() }.into(),
         Held { agent: a() }.into(),
         Retrieved { agent: a() }.into(),

@@ -390,6 +390,19 @@ pub struct Diverted {
     pub queue: Option<QueueId>,
 }
 
+/// The route gate let the call go on to its queue: the counterpart of [`Diverted`], so that each decision is on record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Admitted {
+    /// The queue it was let into.
+    pub queue: QueueId,
+    /// The rule that decided.
+    pub rule: String,
+    /// The load level then.
+    pub level: u8,
+    /// The version of the diversion plan; 0: none was known.
+    pub plan: u64,
+}
+
 /// A recording can be fetched.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RecordingReady {

@@ -74,6 +74,7 @@ events! {
     CallAlertCancelled(call::AlertCancelled) = "call.alert_cancelled.v1",
     CallDequeued(call::Dequeued) = "call.dequeued.v1",
     CallDiverted(call::Diverted) = "call.diverted.v1",
+    CallAdmitted(call::Admitted) = "call.admitted.v1",
     CallAnswered(call::Answered) = "call.answered.v1",
     CallHeld(call::Held) = "call.held.v1",
     CallRetrieved(call::Retrieved) = "call.retrieved.v1",

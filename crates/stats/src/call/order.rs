@@ -193,6 +193,8 @@ impl Record {
             E::CallAlertCancelled(v) => self.alert_cancelled(at, v),
             E::CallDequeued(v) => self.dequeued(at, v),
             E::CallDiverted(v) => self.diverted(at, v),
+            // kept in the timeline: it explains the call, and changes no figure
+            E::CallAdmitted(_) => true,
             E::CallAnswered(v) => self.answered(at, v),
             E::CallHeld(v) => self.held(at, v),
             E::CallRetrieved(v) => self.retrieved(at, v),
