@@ -70,6 +70,12 @@ ids! {
     TrunkId,
     /// A node of an IVR menu.
     NodeId,
+    /// A place where callers are led who cannot wait for a person, such as `chat`.
+    TargetId,
+    /// A call service: a vendor or a trunk that carries calls.
+    ServiceId,
+    /// An order of a person or a carrier that lasts for a time.
+    OverrideId,
 }
 
 /// The deterministic id of one event. Most are 32 hexadecimal digits ([`EventId::from_reference`]): short ones are kept in place,

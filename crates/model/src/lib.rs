@@ -7,8 +7,9 @@
 //! - **Invariant:** a type that is not in [`event::Event`] passes through as the bytes it came in.
 //! - **Invariant:** written events are never rewritten; old versions are lifted when they are read ([`lift`]).
 //!
-//! Start at [`envelope::Envelope`], then [`event::Event`].
+//! Start at [`envelope::Envelope`], then [`event::Event`]; decisions of the control plane have a vocabulary of their own, [`control`].
 
+pub mod control;
 pub mod directory;
 pub mod envelope;
 pub mod event;
@@ -23,6 +24,9 @@ pub use directory::Directory;
 pub use envelope::{Envelope, Quality};
 pub use event::Event;
 pub use fact::Fact;
-pub use id::{AgentId, CallId, DeviceId, EventId, NodeId, QueueId, SourceId, Subject, TeamId, TenantId, TrunkId};
+pub use id::{
+    AgentId, CallId, DeviceId, EventId, NodeId, OverrideId, QueueId, ServiceId, SourceId, Subject, TargetId, TeamId,
+    TenantId, TrunkId,
+};
 pub use number::Number;
 pub use time::Time;
