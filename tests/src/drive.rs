@@ -132,13 +132,13 @@ impl Drive {
     }
 
     async fn close(&self, pbx: &Pbx, ami: &mut Ami) -> Result<()> {
-        let patience = Instant::now() + Duration::from_secs(40);
+        let patience = Instant::now() + Duration::from_secs(90);
         loop {
             let status = ami.ask("CoreStatus", &[]).await?;
             if status.get("CoreCurrentCalls").is_some_and(|calls| calls == "0") {
                 break;
             }
-            ensure!(Instant::now() < patience, "calls are still up 40 s after the last caller left: {status:?}");
+            ensure!(Instant::now() < patience, "calls are still up 90 s after the last caller left: {status:?}");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         for (agent, queues, _, _) in AGENTS {

@@ -168,6 +168,16 @@ impl Producer {
                 }
                 self.acknowledged(again.len() as u64);
             }
+            Ok(answer) if answer.status() == reqwest::StatusCode::TOO_MANY_REQUESTS => {
+                // A slow machine cannot carry what a quick one does: what is refused is sent again when the door says so.
+                let told = answer
+                    .headers()
+                    .get(reqwest::header::RETRY_AFTER)
+                    .and_then(|text| text.to_str().ok()?.parse().ok());
+                let Some(seconds) = told else { bail!("a refusal says nothing of when to come again: {answer:?}") };
+                self.unanswered(1);
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+            }
             Ok(answer) if answer.status().is_server_error() => {
                 self.unanswered(1);
                 tokio::time::sleep(Duration::from_millis(50)).await;

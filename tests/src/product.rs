@@ -97,7 +97,7 @@ impl Product {
     }
 
     async fn ready(&mut self) -> Result<()> {
-        let patience = Instant::now() + Duration::from_secs(30);
+        let patience = Instant::now() + Duration::from_secs(90);
         loop {
             if self.get("/v1/sources", &[]).await.is_ok() {
                 return Ok(());
@@ -105,7 +105,7 @@ impl Product {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the product ended at its start ({status}):\n{}", self.said());
             }
-            ensure!(Instant::now() < patience, "the product was not ready within 30 s:\n{}", self.said());
+            ensure!(Instant::now() < patience, "the product was not ready within 90 s:\n{}", self.said());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }

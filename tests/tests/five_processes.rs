@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 /// In the order in which they depend on each other.
 const PROGRAMS: [&str; 5] = ["simulator", "collector", "receiver", "aggregator", "pusher"];
 /// How long one may take to be there, or a figure to move.
-const PATIENCE: Duration = Duration::from_secs(25);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_process_is_killed_and_started_again_and_the_figures_go_on() -> Result<()> {

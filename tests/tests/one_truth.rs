@@ -35,7 +35,7 @@ const HOUR: u64 = 3_600_000;
 /// The key that numbers are sealed with: the same callers in every way of folding.
 const NUMBER_KEY: &str = "the same in every journal of this test";
 /// What a wait for a running pipeline may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A way to come to the figures.
 #[derive(Clone, Copy, Debug)]

@@ -43,9 +43,9 @@ async fn a_fresh_start_shows_a_living_centre_and_its_records_equal_the_ledger() 
     }
 }
 
-/// Calls are waiting or talking, and agents are logged in, within a few seconds of the start.
+/// Calls are waiting or talking, and agents are logged in, soon after the start: a few seconds, but a busy machine may take longer.
 async fn alive(product: &Product) -> Result<()> {
-    let patience = Instant::now() + Duration::from_secs(5);
+    let patience = Instant::now() + Duration::from_secs(30);
     loop {
         let calls = product.get("/v1/live/calls", &[]).await?;
         let agents = product.get("/v1/live/agents", &[]).await?;
@@ -56,7 +56,7 @@ async fn alive(product: &Product) -> Result<()> {
         let (calls, agents) = (many(&calls), many(&agents));
         ensure!(
             Instant::now() < patience,
-            "5 s after the start only {calls} calls and {agents} agents\n{}",
+            "30 s after the start only {calls} calls and {agents} agents\n{}",
             product.said()
         );
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -115,7 +115,7 @@ pub async fn odd_frames(victim: &Victim, tally: &mut Tally) -> Result<()> {
     for (kind, bytes) in raw {
         let mut socket = Socket::open(victim).await?;
         socket.raw(&bytes).await;
-        let end = socket.end(Duration::from_secs(5)).await;
+        let end = socket.end(Duration::from_secs(30)).await;
         tally.note(kind, matches!(end, End::Open(_)).then(|| format!("{end:?}")));
     }
     let closes: [(&'static str, u8, Vec<u8>, &[u16]); 4] = [
@@ -127,7 +127,7 @@ pub async fn odd_frames(victim: &Victim, tally: &mut Tally) -> Result<()> {
     for (kind, first, payload, codes) in closes {
         let mut socket = Socket::open(victim).await?;
         socket.frame(first, &payload).await;
-        let end = socket.end(Duration::from_secs(5)).await;
+        let end = socket.end(Duration::from_secs(30)).await;
         let clear = matches!(end, End::Closed(code) if codes.contains(&code)) || end == End::Gone;
         tally.note(kind, (!clear).then(|| format!("{end:?}")));
     }
@@ -144,7 +144,7 @@ pub async fn floods(victim: &Victim, tally: &mut Tally) -> Result<()> {
             break;
         }
     }
-    let end = socket.end(Duration::from_secs(5)).await;
+    let end = socket.end(Duration::from_secs(30)).await;
     tally.note("pieces without end", matches!(end, End::Open(_)).then(|| format!("{end:?}")));
     for (kind, first, payload) in [
         ("a flood of pings", 0x89_u8, b"x".as_slice()),
@@ -158,9 +158,9 @@ pub async fn floods(victim: &Victim, tally: &mut Tally) -> Result<()> {
                 break;
             }
         }
-        let mut end = socket.end(Duration::from_secs(3)).await;
+        let mut end = socket.end(Duration::from_secs(6)).await;
         while matches!(&end, End::Open(text) if text.contains("error")) {
-            end = socket.end(Duration::from_secs(3)).await;
+            end = socket.end(Duration::from_secs(6)).await;
         }
         let clear = matches!(end, End::Closed(4504 | 4502) | End::Gone);
         tally.note(kind, (!clear).then(|| format!("{end:?}")));
@@ -207,7 +207,7 @@ pub async fn greedy_subscriptions(victim: &Victim, tally: &mut Tally) -> Result<
     for (kind, text, wanted) in cases {
         let mut socket = Socket::open(victim).await?;
         socket.frame(TEXT, text.as_bytes()).await;
-        let end = format!("{:?}", socket.end(Duration::from_secs(3)).await);
+        let end = format!("{:?}", socket.end(Duration::from_secs(6)).await);
         let clear = wanted.iter().any(|want| end.contains(want)) || (end == "Gone" && wanted.contains(&"4503"));
         tally.note(kind, (!clear).then_some(end));
     }
@@ -222,7 +222,7 @@ pub async fn greedy_subscriptions(victim: &Victim, tally: &mut Tally) -> Result<
             tally.note("another selection", None);
         }
         if n >= 70 {
-            let end = socket.end(Duration::from_secs(1)).await;
+            let end = socket.end(Duration::from_secs(3)).await;
             limited |= matches!(end, End::Open(text) if text.contains(r#""code":"limit""#));
         }
         sockets.push(socket);

@@ -58,6 +58,26 @@ fn whatever_goes_wrong_everything_acknowledged_is_counted_once() {
     assert!(seeds < SEEDS || (count("crashes") > seeds && count("stops") > seeds), "too little went wrong");
 }
 
+/// Seeds that failed once, and why.
+const FAILED_ONCE: [u64; 9] = [
+    // An aggregator that was stopped woke up and told views over those of its heir.
+    27, 31, 36, 76,
+    // After a power cut the store's fences were those of a former time, and the heir's views passed for older ones.
+    62, 69,
+    // A half hour that was counted and taken back stayed on the board, empty.
+    70,
+    // Of two owners' views, those of the former one were read last.
+    81, 82,
+];
+
+#[test]
+fn seeds_that_failed_once_do_not_fail_again() {
+    for seed in FAILED_ONCE {
+        let outcome = play(seed, Sabotage::None, true);
+        assert_eq!((seed, outcome.faults), (seed, Vec::<String>::new()));
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_trace_and_another_seed_another() {
     for seed in [3, 5] {
