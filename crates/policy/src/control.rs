@@ -29,8 +29,14 @@ pub struct Rules {
     pub floor_per_s: f64,
     /// How long it must be calm before a level is left, seconds.
     pub calm_s: f64,
+    /// How long the wait may stay above twice its target although a share is diverted, before all are, seconds.
+    pub helpless_s: f64,
     /// Mean handling time where the figures know none, seconds.
     pub service_default_s: f64,
+    /// How many seconds of its own flow may come at once.
+    pub burst_s: f64,
+    /// The protected reach so many times deeper.
+    pub burst_protected: f64,
 }
 
 impl Default for Rules {
@@ -43,7 +49,10 @@ impl Default for Rules {
             room_min: 3.0,
             floor_per_s: 0.0,
             calm_s: 90.0,
+            helpless_s: 30.0,
             service_default_s: 180.0,
+            burst_s: 10.0,
+            burst_protected: 2.0,
         }
     }
 }
@@ -55,12 +64,12 @@ impl Rules {
     }
 
     fn borders(&self) -> Borders {
-        Borders { wait_target_s: self.wait_target_s(), calm_s: self.calm_s, helpless_s: 30.0 }
+        Borders { wait_target_s: self.wait_target_s(), calm_s: self.calm_s, helpless_s: self.helpless_s }
     }
 }
 
 /// Who came to the gate.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Flow {
     /// All attempts.
     pub attempts: Counted,
@@ -95,8 +104,8 @@ const LONG_WINDOW_S: i64 = 60;
 /// λ* is worked out anew at most as often, seconds.
 const SUSTAINABLE_S: f64 = 30.0;
 
-/// The state between two ticks.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// The state between two ticks. Whoever takes over from another evaluator goes on with it, or at least [`Controller::at`] its level.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Controller {
     ladder: Ladder,
     emptying: Emptying,
@@ -110,6 +119,11 @@ pub struct Controller {
 }
 
 impl Controller {
+    /// One that knows the level alone: it is left as slowly as any other.
+    pub fn at(level: Level) -> Controller {
+        Controller { ladder: Ladder::at(level), ..Controller::default() }
+    }
+
     /// The level now.
     pub fn level(&self) -> Level {
         self.ladder.level()

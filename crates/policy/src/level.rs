@@ -5,40 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What is done with callers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Level {
-    /// 0: nothing.
-    #[default]
-    Normal,
-    /// 1: a callback or a chat is offered; nobody must take it.
-    Offer,
-    /// 2: a share is led elsewhere.
-    DivertShare,
-    /// 3: everybody is led elsewhere who is not protected.
-    DivertAll,
-    /// 4: hard phones, or an announcement. Never by load alone: by tier or by an operator.
-    HardPhone,
-}
-
-impl Level {
-    /// 0 to 4.
-    pub fn number(self) -> u8 {
-        self as u8
-    }
-
-    /// The next lower one; the lowest of itself.
-    #[must_use]
-    pub fn below(self) -> Level {
-        match self {
-            Level::Normal | Level::Offer => Level::Normal,
-            Level::DivertShare => Level::Offer,
-            Level::DivertAll => Level::DivertShare,
-            Level::HardPhone => Level::DivertAll,
-        }
-    }
-}
+pub use model::control::Level;
 
 /// What speaks for or against a change, at one tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -72,7 +39,7 @@ const TICKS: u32 = 2;
 const PATIENT_TICKS: u32 = 20;
 
 /// A queue's level, and how long what speaks for another one has lasted.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ladder {
     level: Level,
     /// Ticks in a row with a wait above its target.
@@ -84,6 +51,11 @@ pub struct Ladder {
 }
 
 impl Ladder {
+    /// A ladder that stands at a level, and remembers nothing of how it came there.
+    pub fn at(level: Level) -> Ladder {
+        Ladder { level, ..Ladder::default() }
+    }
+
     /// The level now.
     pub fn level(&self) -> Level {
         self.level

@@ -11,7 +11,8 @@
 //!
 //! Rates are per second, times are seconds on one clock of the caller's choice.
 //!
-//! Start at [`control::Controller`] (figures to orders, each tick), then [`gate::Gate`] (orders to one call's answer).
+//! Start at [`control::Controller`] (figures to orders, each tick), then [`plan::Table`] (the fold of what was decided), then
+//! [`gate::Gate`] (orders to one call's answer).
 
 pub mod bucket;
 pub mod control;
@@ -21,6 +22,7 @@ pub mod foresee;
 pub mod gate;
 pub mod health;
 pub mod level;
+pub mod plan;
 pub mod rate;
 pub mod rehearsal;
 pub mod seen;

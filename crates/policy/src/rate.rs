@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 /// Events of the last seconds, counted by the second: rates over windows up to a minute, in bounded memory.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counted {
     /// Whole second, count; ascending, without gaps in memory but perhaps in time.
     seconds: VecDeque<(i64, f64)>,
@@ -52,7 +54,7 @@ pub fn surplus(arrivals_per_s: f64, capacity_per_s: f64, window_s: f64) -> f64 {
 }
 
 /// An average that follows a rise quickly and a fall slowly.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Follows(f64);
 
 impl Follows {

@@ -37,7 +37,7 @@ impl Seen {
 /// How the queue empties: n/AHT corrected by what was measured, and the patience that callers show.
 ///
 /// While callers wait, those who enter service are the capacity itself, whatever the AHT that is believed in: their ratio corrects it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Emptying {
     last: Option<Seen>,
     /// Measured capacity divided by the believed one.

@@ -226,7 +226,12 @@ impl Thresholds {
                 found.within(&path("capacity_per_s"), capacity, 0.0, RATE_MAX);
             }
             let new = seen.insert(&toward.target);
-            found.unless(new, &path("target"), || format!("{:?} is named twice", toward.target.as_str()), "name it once");
+            found.unless(
+                new,
+                &path("target"),
+                || format!("{:?} is named twice", toward.target.as_str()),
+                "name it once",
+            );
         }
         let useless = !self.targets.is_empty() && self.targets.iter().all(|toward| toward.weight == 0.0);
         found.unless(!useless, "targets", || "every weight is 0".to_owned(), "give one of them a weight");
