@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use journal::{Journal, Stream};
+use journal::{Journal, Position, Stream};
 use service::http::Problem;
 use service::{Clock, metric};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
@@ -226,13 +226,13 @@ impl Gate {
     }
 
     async fn lag(&self, group: &str, streams: &[Stream]) -> journal::Result<(u64, u64)> {
+        let mut positions = self.journal.committed(group).await?;
+        positions.retain(|position| streams.contains(&position.stream));
+        let asked: Vec<_> = positions.iter().map(Position::partition).collect();
         let (mut done, mut lag) = (0, 0);
-        for position in self.journal.committed(group).await? {
-            if streams.contains(&position.stream) {
-                let end = self.journal.end(position.stream, position.partition).await?;
-                done += position.offset;
-                lag += end.saturating_sub(position.offset);
-            }
+        for (position, end) in positions.iter().zip(self.journal.ends(&asked).await?) {
+            done += position.offset;
+            lag += end.saturating_sub(position.offset);
         }
         Ok((done, lag))
     }
@@ -265,7 +265,7 @@ fn kib(bytes: usize) -> u32 {
 mod tests {
     use super::*;
     use journal::memory::Memory;
-    use journal::{Commit, Entry, Position, Topology};
+    use journal::{Commit, Entry, Topology};
 
     async fn append(journal: &Arc<dyn Journal>, stream: Stream, records: usize) {
         let entries = (0..records).map(|n| Entry::new(stream, "k", n.to_string())).collect();

@@ -357,6 +357,18 @@ pub trait Journal: Send + Sync + 'static {
     /// `NoSuchPartition`, `Corrupt`, `Storage`, `Closed`.
     async fn end(&self, stream: Stream, partition: u32) -> Result<u64>;
 
+    /// The ends of several partitions, in the order asked, for the price of one look where there is such a thing.
+    ///
+    /// # Errors
+    /// Those of [`end`](Journal::end).
+    async fn ends(&self, partitions: &[Partition]) -> Result<Vec<u64>> {
+        let mut ends = Vec::with_capacity(partitions.len());
+        for (stream, partition) in partitions {
+            ends.push(self.end(*stream, *partition).await?);
+        }
+        Ok(ends)
+    }
+
     /// The first offset that is still kept; the same as the end when nothing is.
     ///
     /// # Errors

@@ -118,11 +118,11 @@ impl Group {
         self.last_member
     }
 
+    /// A lease that ran out, and that nobody looked at since, is renewed all the same: its partitions are nobody else's yet. A disk
+    /// that stood still for longer than a lease, with everybody waiting for it, takes nothing from anybody.
     fn renew(&mut self, member: u64, now_ms: i64, lease_ms: i64) -> u64 {
-        if let Some(found) = self.members.get_mut(&member).filter(|found| found.lease_until_ms > now_ms) {
+        if let Some(found) = self.members.get_mut(&member) {
             found.lease_until_ms = now_ms + lease_ms;
-        } else {
-            self.members.remove(&member);
         }
         member
     }
@@ -294,6 +294,17 @@ mod tests {
         let second = join(&mut group, &topology, "b", LEASE - 1);
         assert_eq!(standing(&mut group, &topology, second, LEASE), (vec![0, 1], vec![]));
         assert_eq!(group.step(&sync(first), &topology, LEASE, LEASE), Standing::Out);
+    }
+
+    #[test]
+    fn a_lease_that_ran_out_while_nobody_looked_is_renewed() {
+        let topology = Topology::uniform(2);
+        let mut group = Group::default();
+        let first = join(&mut group, &topology, "a", 0);
+        let generation = group.generation();
+        group.keep(&[first], &topology, 5 * LEASE, LEASE);
+        assert_eq!(standing(&mut group, &topology, first, 9 * LEASE), (vec![0, 1], vec![]));
+        assert_eq!(group.generation(), generation, "nothing moved");
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub async fn the_end_is_empty_and_beyond_it_is_an_error(make: impl AsyncFn(Setup
     journal.append(numbered(Stream::EventsCall, 0, 3)).await.unwrap();
     let empty = journal.read(Stream::EventsCall, 0, 3, 10, 1 << 20).await.unwrap();
     assert_eq!((empty.records.len(), empty.next), (0, 3));
+    let asked = [(Stream::Views, 0), (Stream::EventsCall, 0)];
+    assert_eq!(journal.ends(&asked).await.unwrap(), [0, 3], "in the order asked");
     let beyond = journal.read(Stream::EventsCall, 0, 4, 10, 1 << 20).await.unwrap_err();
     assert!(matches!(beyond, Error::Beyond { from: 4, end: 3, .. }), "{beyond}");
     assert_eq!(beyond.to_string(), "events.call/0 ends at 3: there is no offset 4");
