@@ -214,7 +214,7 @@ impl Run {
         let (stream, number) = self.partition;
         let store = &*shared.store;
         let rules = shared.how.rules;
-        let mut shard = Shard::open(store, self.partition, self.taken, self.start, false, rules).await?;
+        let mut shard = Shard::open(store, self.partition, self.taken, self.start, None, rules).await?;
         shard.next = shard.next.max(self.start);
         while let Some(most) = self.target.most(shared, self.partition, self.start, shard.next).await? {
             let before = shard.next;

@@ -1,24 +1,28 @@
 //! The live loop: follows the event streams, tells what changed at each tick, writes checkpoints beside it.
 
+mod telling;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal::{Consumer, Delivery, Entry, Journal, Partition, Position, Stream, Subscription};
+use futures::future::BoxFuture;
+use journal::{Consumer, Delivery, Journal, Partition, Position, Stream, Subscription};
 use model::Time;
+use service::Context;
 use service::health::{Check, Pulse};
 use service::retry::{Backoff, Policy};
-use service::{Context, Millis};
 use store::Part;
-use store::reports::{Reports, Retention};
+use store::reports::Reports;
 
 use crate::config::Config;
 use crate::rules::Rules;
 use crate::saving::{Saver, Saving};
-use crate::shard::Shard;
+use crate::shard::{Scope, Shard};
 use crate::telemetry::Telemetry;
 use crate::tell::{self, Outbox};
-use crate::{Error, GROUP, Result};
+use crate::{Error, GROUP, Result, house};
+use telling::Told;
 
 /// How often a partition's own frame is told when nothing changes, and the lag is measured.
 const FOLD_EVERY: Duration = Duration::from_secs(1);
@@ -26,10 +30,10 @@ const FOLD_EVERY: Duration = Duration::from_secs(1);
 const BEHIND_EVERY: Duration = Duration::from_millis(250);
 /// How often calls are looked for of which nothing was heard for long.
 const RETIRE_EVERY: Duration = Duration::from_secs(60);
-/// How often retention is applied.
-const SWEEP_EVERY: Duration = Duration::from_secs(600);
 /// The loop must turn at least so often: a checkpoint that is repeated holds it up to the last.
 const PULSE: Duration = Duration::from_secs(120);
+/// A membership that lasted so long was a good one: what ended it has nothing to do with what ended the one before.
+const STABLE: Duration = Duration::from_secs(10);
 /// Behind by more records than this, health is degraded.
 const LAG_MAX: u64 = 50_000;
 
@@ -53,9 +57,14 @@ struct Membership<'a> {
     shards: BTreeMap<Partition, Shard>,
     outbox: Outbox,
     saving: Option<(Saving, Vec<Partition>)>,
+    /// What is being told: folding goes on meanwhile.
+    telling: Option<BoxFuture<'static, Told>>,
+    /// Whether how far the fold is goes along with what is told next.
+    tells_position: bool,
     /// When views were told last, and so on: on the monotonic clock.
     told_at: Duration,
     folds_told_at: Duration,
+    rows_told_at: Duration,
     details_told_at: Duration,
     retired_at: Duration,
     saved_at: Duration,
@@ -72,6 +81,7 @@ enum Wake {
     Drain,
     Due,
     Saved(Result<()>),
+    Told(Told),
     Delivered(journal::Result<Delivery>),
 }
 
@@ -104,7 +114,7 @@ impl Follower {
             };
             tracing::warn!(error = %Chain(&error), "left the group, joining again");
             check.degraded(Chain(&error).to_string());
-            if clock.monotonic() - joined > Duration::from_secs(60) {
+            if clock.monotonic() - joined > STABLE {
                 backoff.succeeded();
             }
             tokio::select! {
@@ -126,10 +136,13 @@ impl Follower {
             of: self,
             consumer,
             shards: BTreeMap::new(),
-            outbox: Outbox::default(),
+            outbox: Outbox::new(telling::rows_every(&self.config).as_millis() as i64),
             saving: None,
+            telling: None,
+            tells_position: false,
             told_at: Duration::ZERO,
             folds_told_at: Duration::ZERO,
+            rows_told_at: Duration::ZERO,
             details_told_at: Duration::ZERO,
             retired_at: Duration::ZERO,
             saved_at: now,
@@ -146,10 +159,10 @@ impl Follower {
     fn keep_house(&self) -> Result<()> {
         let (journal, context, every) = (Arc::clone(&self.journal), self.context.clone(), self.config.heartbeat);
         let full = |full: service::tasks::Full| Error::Task(full.to_string());
-        self.context.tasks.spawn("heartbeat", beat(journal, context, every)).map_err(full)?;
+        self.context.tasks.spawn("heartbeat", house::beat(journal, context, every)).map_err(full)?;
         let (calls, rows) = (self.config.keep_calls, self.config.keep_rows);
         if calls.is_some() || rows.is_some() {
-            let work = sweep(Arc::clone(&self.store), self.context.clone(), calls, rows);
+            let work = house::sweep(Arc::clone(&self.store), self.context.clone(), calls, rows);
             self.context.tasks.spawn("sweep", work).map_err(full)?;
         }
         Ok(())
@@ -164,6 +177,7 @@ impl Membership<'_> {
                 Wake::Drain => return self.finish().await,
                 Wake::Due => {}
                 Wake::Saved(outcome) => self.saved(outcome)?,
+                Wake::Told(told) => self.told(told)?,
                 Wake::Delivered(Ok(delivery)) => self.take(delivery).await?,
                 Wake::Delivered(Err(error)) => self.stumble(error).await?,
             }
@@ -173,7 +187,7 @@ impl Membership<'_> {
 
     async fn wake(&mut self) -> Wake {
         let due = self.due_in();
-        let hindered = self.saving.is_some() || !self.outbox.is_empty();
+        let hindered = self.saving.is_some() || self.telling.is_some() || !self.outbox.is_empty();
         let behind = hindered && self.unsaved() >= 2 * self.of.config.checkpoint_events;
         let saved = async {
             match &mut self.saving {
@@ -181,10 +195,17 @@ impl Membership<'_> {
                 None => std::future::pending().await,
             }
         };
+        let told = async {
+            match &mut self.telling {
+                Some(telling) => telling.await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = self.of.context.drain.started() => Wake::Drain,
             outcome = saved => Wake::Saved(outcome),
+            told = told => Wake::Told(told),
             () = self.of.context.clock.sleep(due) => Wake::Due,
             delivery = self.consumer.next(), if !behind => Wake::Delivered(delivery),
         }
@@ -202,26 +223,18 @@ impl Membership<'_> {
         self.shards.values().map(|shard| shard.unsaved).sum()
     }
 
-    fn has_news(&self, details: bool) -> bool {
-        !self.outbox.is_empty() || self.shards.values().any(|shard| shard.has_news(details))
-    }
-
     fn fold_every(&self) -> Duration {
         if self.behind > 0 { BEHIND_EVERY } else { FOLD_EVERY }
-    }
-
-    /// Totals before details: while the figures are older than they may be, single calls, agents and devices are told only
-    /// now and then. What they would have said in between is never written, read or painted.
-    fn tells_details(&self, now: Duration) -> bool {
-        !self.holds_details || now >= self.details_told_at + self.of.config.details_every.duration()
     }
 
     /// How long until something is to be done by itself.
     fn due_in(&self) -> Duration {
         let now = self.now();
         let mut due = self.folds_told_at + self.fold_every();
-        if self.has_news(self.tells_details(now)) {
+        if self.is_tellable(now) {
             due = due.min(self.told_at + self.of.config.tick.duration());
+        } else if self.telling.is_none() && self.has_news(Scope { rows: true, details: self.tells_details(now) }) {
+            due = due.min(self.rows_told_at + telling::rows_every(&self.of.config));
         }
         if self.saving.is_none() && self.unsaved() > 0 {
             due = due.min(self.saved_at + self.of.config.checkpoint_every.duration());
@@ -237,8 +250,9 @@ impl Membership<'_> {
             self.folds_told_at = now;
             self.measure().await?;
         }
-        if folds || (self.has_news(self.tells_details(now)) && now >= self.told_at + self.of.config.tick.duration()) {
-            self.tell(now).await?;
+        if folds || (self.is_tellable(now) && now >= self.told_at + self.of.config.tick.duration()) {
+            self.gather(now, self.scope(now));
+            self.begin_to_tell();
         }
         let unsaved = self.unsaved();
         let late = now >= self.saved_at + self.of.config.checkpoint_every.duration();
@@ -257,8 +271,10 @@ impl Membership<'_> {
         }
         self.admitted_at = tell::admitted_at(&*self.of.journal).await?;
         let mut current_at = self.admitted_at.min(at);
-        for shard in self.shards.values_mut() {
-            shard.end = self.of.journal.end(shard.partition.0, shard.partition.1).await?;
+        let partitions: Vec<Partition> = self.shards.keys().copied().collect();
+        let ends = self.of.journal.ends(&partitions).await?;
+        for (shard, end) in self.shards.values_mut().zip(ends) {
+            shard.end = end;
             if retire {
                 shard.retire(at);
             }
@@ -268,8 +284,7 @@ impl Membership<'_> {
         }
         self.behind = lag;
         self.holds_details = at - current_at > self.of.config.details_wait.signed();
-        let positions = self.shards.values().map(Shard::position).collect();
-        tell::position(&*self.of.journal, positions, self.consumer.generation()).await;
+        self.tells_position = true;
         self.of.telemetry.lag.set(lag as f64);
         if lag > LAG_MAX {
             self.of.lag.degraded(format!("{lag} records are not folded yet"));
@@ -279,53 +294,12 @@ impl Membership<'_> {
         Ok(())
     }
 
-    async fn tell(&mut self, now: Duration) -> Result<()> {
-        let (at, details) = (self.wall(), self.tells_details(now));
-        let admitted_at = self.admitted_at;
-        if details {
-            self.details_told_at = now;
-        }
-        for shard in self.shards.values_mut() {
-            if details || shard.has_news(true) {
-                let current_at = shard.current_at(at).min(admitted_at);
-                match (details, self.holds_details) {
-                    (true, true) => shard.details_held_since = Some(current_at),
-                    (true, false) => shard.details_held_since = None,
-                    // Put off for the first time: they are as old as the figures were when they were last told.
-                    (false, _) => _ = shard.details_held_since.get_or_insert(current_at),
-                }
-            }
-            if shard.has_news(details) {
-                self.outbox.add(shard, at, details);
-                self.outbox.add_fold(shard, at.min(admitted_at), &self.of.context.instance);
-            }
-        }
-        self.told_at = now;
-        while !self.outbox.is_empty() {
-            let entries = self.outbox.portion();
-            let keys: Vec<_> = entries.iter().map(|entry| entry.key.clone()).collect();
-            match self.of.journal.append(entries).await {
-                Ok(_) => {
-                    self.of.telemetry.told(keys.len());
-                    self.outbox.written(keys.into_iter());
-                }
-                // They wait in the outbox, the latest of each key, for the next tick.
-                Err(error) if error.class() == journal::Class::Transient => {
-                    tracing::warn!(%error, frames = keys.len(), "live views not written, trying again");
-                    return Ok(());
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
     /// Begins a checkpoint of all partitions that went on. Rows are told before they are stored: an heir tells its views
     /// anew, but of the rows only those that it changes.
     async fn save(&mut self) -> Result<()> {
         self.saved_at = self.now();
         self.shards.values_mut().for_each(Shard::hurry_rows);
-        self.tell(self.saved_at).await?;
+        self.tell(self.saved_at, self.tells_details(self.saved_at)).await?;
         if !self.outbox.is_empty() {
             return Ok(()); // the journal takes nothing just now: later, both
         }
@@ -337,7 +311,8 @@ impl Membership<'_> {
             changes.push(snapshot.change);
             parts.push(*partition);
         }
-        self.saving = Some((self.of.saver.begin(&self.of.context.tasks, changes, told)?, parts));
+        self.saving =
+            Some((self.of.saver.begin(&self.of.context.tasks, changes, told, self.consumer.generation())?, parts));
         Ok(())
     }
 
@@ -369,8 +344,7 @@ impl Membership<'_> {
     }
 
     async fn finish(&mut self) -> Result<()> {
-        let now = self.now();
-        self.tell(now).await?;
+        self.tell(self.now(), true).await?;
         self.settle().await
     }
 
@@ -390,26 +364,29 @@ impl Membership<'_> {
         let parts: Vec<Part> = partitions.iter().map(|(stream, number)| Part::new(stream.name(), *number)).collect();
         let taken = self.of.store.take(&self.of.context.instance, &self.of.journal.identity(), &parts).await?;
         let at = self.wall();
+        let told_as = Some(self.consumer.generation().number);
         for (partition, taken) in partitions.iter().zip(taken) {
             let (stream, number) = *partition;
             let start = self.of.journal.earliest(stream, number).await?;
-            let mut shard = Shard::open(&*self.of.store, *partition, taken, start, true, self.of.rules).await?;
+            let mut shard = Shard::open(&*self.of.store, *partition, taken, start, told_as, self.of.rules).await?;
             self.consumer.seek(shard.position()).await?;
             tracing::info!(part = %shard.part(), next = shard.next, fence = shard.held.fence, "partition taken");
             shard.renew();
-            self.outbox.add(&mut shard, at, true);
+            self.outbox.add(&mut shard, at, Scope { rows: true, details: true });
             shard.end = self.of.journal.end(stream, number).await?;
             self.outbox.add_fold(&shard, at, &self.of.context.instance);
             self.shards.insert(*partition, shard);
         }
         let now = self.now();
-        self.tell(now).await
+        self.tell(now, self.tells_details(now)).await
     }
 
     async fn revoked(&mut self, partitions: &[Partition]) -> Result<()> {
         // When they are another's already, this ends the membership: what was not written is folded again, by whoever
         // holds it.
         self.settle().await?;
+        // What is being told of a partition must be there before it is given back.
+        self.tell_all().await?;
         for partition in partitions {
             if let Some(shard) = self.shards.remove(partition) {
                 let (part, next, blocks) = (shard.part(), shard.next, shard.blocks());
@@ -451,37 +428,5 @@ impl std::fmt::Display for Chain<'_> {
             cause = error.source();
         }
         Ok(())
-    }
-}
-
-async fn beat(journal: Arc<dyn Journal>, context: Context, every: Millis) {
-    let key = format!("{}/{}", context.component, context.instance);
-    let mut tick = context.clock.interval(every.duration());
-    loop {
-        let value = serde_json::to_vec(&context.health.heartbeat()).unwrap_or_default();
-        if let Err(error) = journal.append(vec![Entry::new(Stream::Health, key.clone(), value)]).await {
-            tracing::debug!(%error, "heartbeat not written");
-        }
-        tokio::select! {
-            biased;
-            () = tick.tick() => {}
-            () = context.drain.started() => return,
-        }
-    }
-}
-
-async fn sweep(store: Arc<dyn Reports>, context: Context, calls: Option<Millis>, rows: Option<Millis>) {
-    let mut tick = context.clock.interval(SWEEP_EVERY);
-    loop {
-        let before = |keep: Option<Millis>| keep.map(|keep| Time(context.clock.now_ms() - keep.signed()));
-        match store.sweep(Retention { calls_before: before(calls), rows_before: before(rows) }).await {
-            Ok(swept) => tracing::debug!(calls = swept.calls, blocks = swept.blocks, "retention applied"),
-            Err(error) => tracing::warn!(%error, "retention not applied"),
-        }
-        tokio::select! {
-            biased;
-            () = tick.tick() => {}
-            () = context.drain.started() => return,
-        }
     }
 }

@@ -20,6 +20,7 @@ mod component;
 mod config;
 mod error;
 mod follow;
+mod house;
 mod ledger;
 mod rebuild;
 mod rules;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use journal::{Entry, Journal};
+use journal::{Entry, Generation, Journal};
 use service::retry::{Backoff, Policy};
 use service::{Context, Tasks};
 use store::Reports;
@@ -39,11 +39,17 @@ impl Saving {
 
 impl Saver {
     /// Begins to write.
-    pub(crate) fn begin(&self, tasks: &Tasks, changes: Vec<Change>, told: Vec<Entry>) -> Result<Saving> {
+    pub(crate) fn begin(
+        &self,
+        tasks: &Tasks,
+        changes: Vec<Change>,
+        told: Vec<Entry>,
+        holder: Generation,
+    ) -> Result<Saving> {
         let (tell, done) = oneshot::channel();
         let saver = self.clone();
         let work = async move {
-            let _ = tell.send(saver.save(&changes, told).await); // nobody listens when the owner has gone
+            let _ = tell.send(saver.save(&changes, told, holder).await); // nobody listens when the owner has gone
         };
         tasks.spawn("checkpoint", work).map_err(|full| Error::Task(full.to_string()))?;
         Ok(Saving(done))
@@ -51,13 +57,13 @@ impl Saver {
 
     /// Writes: first what is told on `records`, then the checkpoint. After a crash in between it is told twice, but
     /// never not at all.
-    pub(crate) async fn save(&self, changes: &[Change], mut told: Vec<Entry>) -> Result<()> {
+    async fn save(&self, changes: &[Change], mut told: Vec<Entry>, holder: Generation) -> Result<()> {
         let check = self.context.health.check("store");
         let clock = &self.context.clock;
         let mut backoff = Backoff::new(Policy::default(), self.context.seeds.stream("checkpoint"), clock.clone());
         let begin = clock.monotonic();
         loop {
-            let outcome = self.attempt(changes, &mut told).await;
+            let outcome = self.attempt(changes, &mut told, holder).await;
             let error = match outcome {
                 Ok(()) => {
                     check.ok();
@@ -77,10 +83,10 @@ impl Saver {
         }
     }
 
-    async fn attempt(&self, changes: &[Change], told: &mut Vec<Entry>) -> Result<()> {
+    async fn attempt(&self, changes: &[Change], told: &mut Vec<Entry>, holder: Generation) -> Result<()> {
         while !told.is_empty() {
             let some = tell::portion(told);
-            self.journal.append(told[..some].to_vec()).await?;
+            self.journal.append_and_commit(tell::ours(told[..some].to_vec(), holder)).await?;
             self.telemetry.told(some);
             told.drain(..some);
         }

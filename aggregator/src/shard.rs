@@ -10,6 +10,7 @@ use stats::fold::{Changes, PartitionFold};
 use stats::live::View;
 use stats::{Dim, RowKey};
 use store::Part;
+use store::frame::Version;
 use store::reports::{BlockKey, Change, Held, Reports, StoredCall, Taken};
 
 use crate::ledger::Ledger;
@@ -47,8 +48,9 @@ pub(crate) struct Shard {
     pub(crate) details_held_since: Option<Time>,
     /// Events folded since the last snapshot.
     pub(crate) unsaved: u64,
-    /// Whether live views and changed rows are kept to be told.
-    tells: bool,
+    /// The [generation](journal::Generation::number) at which the partition came to us: what is told later, by a later owner, has a
+    /// greater one, whatever a power cut or a new store does to the fences. `None`: nothing is told.
+    told_as: Option<u64>,
     /// Events folded at once.
     chunk: usize,
     reader: Reader,
@@ -82,9 +84,23 @@ pub(crate) struct News {
     pub(crate) rows: BTreeSet<RowKey>,
 }
 
+/// What of the news is meant; views of totals always are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scope {
+    /// Rows too.
+    pub(crate) rows: bool,
+    /// Views (and with `rows`, rows) of single calls, agents and devices too.
+    pub(crate) details: bool,
+}
+
 impl News {
-    fn is_empty(&self) -> bool {
-        self.views.is_empty() && self.rows.is_empty()
+    fn has(&self, scope: Scope) -> bool {
+        !self.views.is_empty() || (scope.rows && !self.rows.is_empty())
+    }
+
+    fn take(&mut self, scope: Scope) -> News {
+        let rows = if scope.rows { std::mem::take(&mut self.rows) } else { BTreeSet::new() };
+        News { views: std::mem::take(&mut self.views), rows }
     }
 }
 
@@ -122,7 +138,7 @@ impl Shard {
         partition: Partition,
         taken: Taken,
         start: u64,
-        tells: bool,
+        told_as: Option<u64>,
         rules: Rules,
     ) -> Result<Self> {
         let resumed = store.resume(&taken.held.part).await?;
@@ -145,8 +161,8 @@ impl Shard {
             recorded_at: Time(0),
             details_held_since: None,
             unsaved: 0,
-            tells,
-            chunk: if tells { LIVE_CHUNK } else { BULK_CHUNK },
+            told_as,
+            chunk: if told_as.is_some() { LIVE_CHUNK } else { BULK_CHUNK },
             reader: Reader::default(),
             fold,
             ledger: Ledger::new(resumed.newest_hour),
@@ -159,6 +175,11 @@ impl Shard {
 
     pub(crate) fn part(&self) -> &Part {
         &self.held.part
+    }
+
+    /// The version of what is told now.
+    pub(crate) fn version(&self) -> Version {
+        Version { epoch: self.told_as.unwrap_or(0), number: self.next }
     }
 
     pub(crate) fn position(&self) -> Position {
@@ -235,7 +256,7 @@ impl Shard {
 
     fn note(&mut self, changes: Changes) {
         let changed = &mut self.changed;
-        if self.tells {
+        if self.told_as.is_some() {
             let horizon = self.as_of + -self.rules.restated_after_ms;
             for (key, _) in &changes.rows {
                 if key.start + self.rules.settings.grains.of(key.dim) < horizon {
@@ -260,16 +281,21 @@ impl Shard {
         if self.next >= self.end { at } else { self.recorded_at.min(at) }
     }
 
-    /// Whether there is news; without `details`, whether there is any but of details.
-    pub(crate) fn has_news(&self, details: bool) -> bool {
-        !self.changed.totals.is_empty() || (details && !self.changed.details.is_empty())
+    /// Whether there is news of this scope.
+    pub(crate) fn has_news(&self, scope: Scope) -> bool {
+        self.changed.totals.has(scope) || (scope.details && self.changed.details.has(scope))
     }
 
-    /// Takes the news; without `details`, those stay.
-    pub(crate) fn take_news(&mut self, details: bool) -> News {
-        let mut news = std::mem::take(&mut self.changed.totals);
-        if details {
-            let mut more = std::mem::take(&mut self.changed.details);
+    /// Whether rows of totals wait to be told.
+    pub(crate) fn has_rows(&self) -> bool {
+        !self.changed.totals.rows.is_empty()
+    }
+
+    /// Takes the news of this scope; the rest stays.
+    pub(crate) fn take_news(&mut self, scope: Scope) -> News {
+        let mut news = self.changed.totals.take(scope);
+        if scope.details {
+            let mut more = self.changed.details.take(scope);
             news.views.append(&mut more.views);
             news.rows.append(&mut more.rows);
         }
@@ -290,7 +316,7 @@ impl Shard {
 
     /// Calls of which nothing was heard for half a day give their place in the queue back, as news.
     pub(crate) fn retire(&mut self, now: Time) {
-        if self.tells && self.unsaved == 0 {
+        if self.told_as.is_some() && self.unsaved == 0 {
             for (key, view) in self.fold.retire_stale(now) {
                 self.changed.view(key, view);
             }
@@ -330,7 +356,7 @@ impl Shard {
         if !retired.is_empty() {
             tracing::warn!(part = %self.part(), calls = retired.len(), "more open calls than are kept: the longest silent are no longer shown");
         }
-        for (key, view) in views.into_iter().filter(|_| self.tells) {
+        for (key, view) in views.into_iter().filter(|_| self.told_as.is_some()) {
             self.changed.view(key, view);
         }
         let retired: HashSet<CallId> = retired.into_iter().collect();

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use journal::{Commit, Entry, Generation, Journal, Position, Stream};
+use journal::{Commit, Entry, Generation, Journal, Stream};
 use model::Time;
 use stats::RowKey;
 use store::Part;
-use store::frame::{self, Body, DETAILS_VIEW, FOLD_VIEW, Fold, Frame, PartialRow, RING_MS, Version};
+use store::frame::{self, Body, DETAILS_VIEW, FOLD_VIEW, Fold, Frame, PartialRow, RING_MS};
 
-use crate::shard::{Shard, Snapshot};
+use crate::shard::{Scope, Shard, Snapshot};
 use crate::{GROUP, Result};
 
 /// The most entries of one append.
@@ -20,17 +20,22 @@ const PORTION_BYTES: usize = 8 << 20;
 const ENTRY_BYTES_MAX: (usize, usize) = (1 << 10, 8 << 20);
 
 /// Frames of `views` that wait to be written: the latest of each key, so that waiting costs no memory without end.
-#[derive(Default)]
 pub(crate) struct Outbox {
+    /// How long rows may wait to be told, in milliseconds.
+    rows_every_ms: i64,
     waiting: BTreeMap<Bytes, Bytes>,
     /// Partitions of which it was said that their details are older.
     details_told: BTreeSet<Part>,
 }
 
 impl Outbox {
-    /// Adds a partition's news, details too or not. Rows older than the ring are left to the store.
-    pub(crate) fn add(&mut self, shard: &mut Shard, at: Time, details: bool) {
-        let news = shard.take_news(details);
+    pub(crate) fn new(rows_every_ms: i64) -> Self {
+        Self { rows_every_ms, waiting: BTreeMap::new(), details_told: BTreeSet::new() }
+    }
+
+    /// Adds a partition's news of this scope. Rows older than the ring are left to the store.
+    pub(crate) fn add(&mut self, shard: &mut Shard, at: Time, scope: Scope) {
+        let news = shard.take_news(scope);
         for (view, value) in news.views {
             let value = value.map_or_else(Bytes::new, |view| frame(shard, at, Body::View(view)).to_json().into());
             self.put(key(shard, &view), value);
@@ -48,7 +53,9 @@ impl Outbox {
         let fold =
             Fold { part: shard.part().to_string(), owner: owner.to_owned(), next: shard.next, end, complete: true };
         let frame = |at| frame(shard, at, Body::Fold(fold.clone())).to_json().into();
-        self.put(key(shard, FOLD_VIEW), frame(shard.current_at(at)));
+        // Rows that are still to be told are as old as the last that were.
+        let rows_at = if shard.has_rows() { at + -self.rows_every_ms } else { at };
+        self.put(key(shard, FOLD_VIEW), frame(shard.current_at(at).min(rows_at)));
         // Said only while it differs; afterwards taken back.
         match shard.details_held_since {
             Some(since) => self.put(key(shard, DETAILS_VIEW), frame(since)),
@@ -72,26 +79,34 @@ impl Outbox {
         self.waiting.is_empty()
     }
 
-    /// Frames to write next, a bounded number of them; they stay here until [`Self::written`]. A partition's own frame
-    /// comes after all others, so that what it calls complete is.
-    pub(crate) fn portion(&self) -> Vec<Entry> {
+    /// Takes frames to write next, a bounded number of them. A partition's own frame comes after all others, so that what it
+    /// calls complete is.
+    pub(crate) fn take_portion(&mut self) -> Vec<Entry> {
         let own = |key: &&Bytes| key.starts_with(FOLD_VIEW.as_bytes()) || key.starts_with(DETAILS_VIEW.as_bytes());
         let others = self.waiting.iter().filter(|(key, _)| !own(key));
         let all = others.chain(self.waiting.iter().filter(|(key, _)| own(key)));
         let mut bytes = 0;
-        all.take(PORTION_ENTRIES)
+        let entries: Vec<Entry> = all
+            .take(PORTION_ENTRIES)
             .map(|(key, value)| Entry { stream: Stream::Views, key: key.clone(), value: value.clone() })
             .take_while(|entry| {
                 let first = bytes == 0;
                 bytes += size(entry);
                 first || bytes <= PORTION_BYTES
             })
-            .collect()
+            .collect();
+        if entries.len() == self.waiting.len() {
+            self.waiting.clear();
+        } else {
+            entries.iter().for_each(|entry| _ = self.waiting.remove(&entry.key));
+        }
+        entries
     }
 
-    pub(crate) fn written(&mut self, keys: impl Iterator<Item = Bytes>) {
-        for key in keys {
-            self.waiting.remove(&key);
+    /// Takes back what could not be written. Of a key that has something newer to tell by now, that stays.
+    pub(crate) fn put_back(&mut self, entries: Vec<Entry>) {
+        for entry in entries {
+            self.waiting.entry(entry.key).or_insert(entry.value);
         }
     }
 
@@ -132,8 +147,7 @@ fn key(shard: &Shard, view: &str) -> Bytes {
 }
 
 fn frame(shard: &Shard, at: Time, body: Body) -> Frame {
-    let version = Version { epoch: shard.held.fence, number: shard.next };
-    Frame { version, as_of: shard.as_of, at, body }
+    Frame { version: shard.version(), as_of: shard.as_of, at, body }
 }
 
 fn partial(shard: &Shard, key: RowKey) -> PartialRow {
@@ -157,13 +171,11 @@ pub(crate) fn records(shard: &Shard, snapshot: &mut Snapshot, at: Time) -> Vec<E
     entries
 }
 
-/// Tells the journal how far the fold is, so that senders can be slowed and tools see the lag. Nobody resumes from it: the
-/// position that counts is in the store.
-pub(crate) async fn position(journal: &dyn Journal, positions: Vec<Position>, holder: Generation) {
-    let commit = Commit { group: GROUP.to_owned(), positions, fence: Some(holder), ..Commit::default() };
-    if let Err(error) = journal.append_and_commit(commit).await {
-        tracing::debug!(%error, "the position is not told to the journal");
-    }
+/// An append of one who may have lost its partitions meanwhile: then it is refused. What somebody says who was stopped and woke up
+/// later would take the place of what its heir has said. Membership is proof enough: a partition goes from a member that stays
+/// only when that member gave it back, and forgot what it had to say of it. No positions: the disk need not be waited for.
+pub(crate) fn ours(entries: Vec<Entry>, holder: Generation) -> Commit {
+    Commit { entries, group: GROUP.to_owned(), fence: Some(holder), ..Commit::default() }
 }
 
 /// The receiver's group: what it has not admitted yet is not in the figures either.

@@ -30,8 +30,9 @@ pub const RING_MS: i64 = 48 * 3_600_000;
 /// A value of `views` or `records`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Frame {
-    /// Which of two frames of a key is newer. The epoch is the fence of the partition's owner; the number is the
-    /// offset up to which the partition was folded, so several frames of one tick share it.
+    /// Which of two frames of a key is newer. The epoch is the generation of the group in which the partition came to its owner (the
+    /// journal's own count: what lies in a journal stays in order when a store is lost or set back); the number is the offset
+    /// up to which the partition was folded, so several frames of one tick share it.
     pub version: Version,
     /// The time of the latest event that the partition has folded, vendor clock.
     pub as_of: Time,
