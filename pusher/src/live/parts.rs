@@ -16,7 +16,7 @@ use super::sums::{SERIES_MAX, Sums};
 /// How far a partition is folded, and when we heard so.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Folded {
-    /// Which owner (its fence) says so.
+    /// Which owner says so.
     pub epoch: u64,
     /// What it says.
     pub fold: Fold,
@@ -98,6 +98,11 @@ impl Parts {
     }
 
     fn put_view(&mut self, key: &str, part: Part, version: Version, view: View) {
+        // The stream's own partitions are read one after the other: the owner who took all of it over is known before the last
+        // word of the one before him, which nobody will ever take back.
+        if self.folds.get(&part).is_some_and(|held| held.fold.complete && version.epoch < held.epoch) {
+            return;
+        }
         let known = self.views.get_key_value(key).map(|(known, _)| Arc::clone(known));
         let key = known.unwrap_or_else(|| Arc::from(key));
         let parts = self.views.entry(Arc::clone(&key)).or_default();
@@ -151,7 +156,8 @@ impl Parts {
         if self.folds.get(&part).is_some_and(|held| held.epoch < news.epoch) {
             self.details.remove(&part); // the former owner's word
         }
-        if self.folds.get(&part).is_some_and(|held| (held.epoch, held.at) > (news.epoch, news.at)) {
+        // Of one owner the later word counts, whatever became of its clock: all are of one key, and come in order.
+        if self.folds.get(&part).is_some_and(|held| held.epoch > news.epoch) {
             return;
         }
         let (epoch, complete) = (news.epoch, news.fold.complete);
@@ -296,6 +302,29 @@ mod tests {
         assert_eq!(waiting(&parts), Some(2));
         feed(&mut parts, &mut sums, "fold", 0, (2, 7), Body::Fold(fold(true)));
         assert_eq!(waiting(&parts), None);
+    }
+
+    #[test]
+    fn what_a_former_owner_said_is_not_believed_after_the_word_of_the_new_one() {
+        let (mut parts, mut sums) = (Parts::default(), Sums::default());
+        let fold = || Body::Fold(Fold { part: "x".into(), owner: "a".into(), next: 9, end: 9, complete: true });
+        feed(&mut parts, &mut sums, frame::FOLD_VIEW, 0, (2, 7), fold());
+        feed(&mut parts, &mut sums, "queue/default/sales", 0, (1, 5), queue(2));
+        assert_eq!(waiting(&parts), None);
+        feed(&mut parts, &mut sums, "queue/default/sales", 0, (2, 7), queue(3));
+        assert_eq!(waiting(&parts), Some(3));
+    }
+
+    #[test]
+    fn of_one_owner_the_later_word_counts_when_its_clock_was_set_back() {
+        let (mut parts, mut sums) = (Parts::default(), Sums::default());
+        for at in [900, 500] {
+            let fold = Fold { part: "x".into(), owner: "a".into(), next: 9, end: 9, complete: true };
+            let version = Version { epoch: 1, number: 9 };
+            let frame = Frame { version, as_of: Time(0), at: Time(at), body: Body::Fold(fold) };
+            parts.take(frame::key(frame::FOLD_VIEW, &part(0)).as_bytes(), &frame.to_json(), &mut sums);
+        }
+        assert_eq!(parts.fresh_at(), Some(Time(500)));
     }
 
     #[test]

@@ -89,8 +89,14 @@ impl Sums {
             *counts.entry(key.dim).or_default() += 1;
             Sum::default()
         });
-        sum.recent.entry(key.start).or_default().plus(delta);
-        sum.slots.entry(slot).or_default().plus(delta);
+        for (sums, start) in [(&mut sum.recent, key.start), (&mut sum.slots, slot)] {
+            let tally = sums.entry(start).or_default();
+            tally.plus(delta);
+            // What was taken back leaves no trace: a pusher that starts now must show the same.
+            if tally.is_zero() {
+                sums.remove(&start);
+            }
+        }
         self.changed.insert((series, slot));
     }
 
@@ -165,6 +171,20 @@ mod tests {
         let time = Time::parse("2026-11-21T08:20:00Z").unwrap(); // 14:05 there
         assert_eq!(sums.slot(&tenant, time).to_string(), "2026-11-21T08:15:00.000Z");
         assert_eq!(Sums::default().slot(&tenant, time).to_string(), "2026-11-21T08:00:00.000Z");
+    }
+
+    #[test]
+    fn what_was_taken_back_leaves_no_trace() {
+        let mut sums = Sums::default();
+        let (mut one, mut back) = (Tally::new(), Tally::new());
+        one.add(Field::Offered, 1);
+        back.minus(&one);
+        let key = RowKey { tenant: "t".into(), source: "s".into(), dim: Dim::Queue, id: "q".into(), start: Time(0) };
+        sums.add(&key, &one);
+        assert_eq!(sums.get(Dim::Queue, &key.tenant, "q").map(|sum| sum.slots.len()), Some(1));
+        sums.add(&key, &back);
+        let left = sums.get(Dim::Queue, &key.tenant, "q").map(|sum| (sum.slots.len(), sum.recent.len()));
+        assert_eq!(left, Some((0, 0)));
     }
 
     #[test]
