@@ -197,7 +197,14 @@ impl Oracle<'_> {
         // Both paint everything anew at the turn of a minute.
         town.clock.sleep(Duration::from_millis(61_500 - there.now_ms().rem_euclid(60_000).unsigned_abs())).await;
         match town.board() {
-            Some(old) => self.differ("the board", differences(&shown(&old), &shown(&board), String::clone)),
+            Some(old) => {
+                let differ = || differences(&shown(&old), &shown(&board), String::clone);
+                if !differ().is_empty() {
+                    // Each looks once a second which sources are silent by now, not in the same moment.
+                    town.clock.sleep(Duration::from_millis(1_100)).await;
+                }
+                self.differ("the board", differ());
+            }
             None => self.faults.push("the pusher is dead".to_owned()),
         }
         context.drain.start("judged");
