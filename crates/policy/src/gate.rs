@@ -112,10 +112,20 @@ pub struct Gate {
     bucket: Bucket,
 }
 
-/// A burst of the rate, seconds of its own flow: who is let in evenly may still come in pairs.
-const BURST_S: f64 = 10.0;
-/// The protected reach so much deeper.
-const PROTECTED_DEEPER: f64 = 2.0;
+/// How well whoever enforces the orders still hears of the world. The default: as well as the figures say.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Heard {
+    /// For how long nobody has confirmed the orders, seconds. The figures may be fresher than that: from another way.
+    pub silent_s: f64,
+    /// What a person or a carrier allows at most, calls per second: it holds whatever else is held.
+    pub most_per_s: f64,
+}
+
+impl Default for Heard {
+    fn default() -> Heard {
+        Heard { silent_s: 0.0, most_per_s: f64::INFINITY }
+    }
+}
 
 impl Gate {
     /// Who came, for the controller's next tick.
@@ -125,29 +135,62 @@ impl Gate {
 
     /// Decides, and remembers that it did. `now_s` ascends and is on the clock of the figures in the orders.
     pub fn decide(&mut self, now_s: f64, caller: &Caller, orders: &Orders, rules: &Rules, stale: &Staleness) -> Reason {
+        self.decide_heard(now_s, caller, orders, rules, stale, Heard::default())
+    }
+
+    /// The same, for one who may have fresh figures of the queue and old orders: nobody is diverted from a free agent then either, and
+    /// otherwise orders that nobody confirms are as good as figures that nobody sends.
+    pub fn decide_heard(
+        &mut self,
+        now_s: f64,
+        caller: &Caller,
+        orders: &Orders,
+        rules: &Rules,
+        stale: &Staleness,
+        heard: Heard,
+    ) -> Reason {
         self.flow.attempts.count(now_s, 1.0);
         self.flow.first.count(now_s, if caller.first { 1.0 } else { 0.0 });
-        let reason = self.judge(now_s, caller, orders, rules, stale);
+        let reason = self.judge(now_s, caller, orders, rules, stale, heard);
         if reason.enters() {
             self.flow.admitted.count(now_s, 1.0);
         }
         reason
     }
 
-    fn judge(&mut self, now_s: f64, caller: &Caller, orders: &Orders, rules: &Rules, stale: &Staleness) -> Reason {
+    /// Notes that a caller entered although they were not let in: they could be led nowhere.
+    pub fn entered_anyway(&mut self, now_s: f64, orders: &Orders, rules: &Rules) {
+        self.flow.admitted.count(now_s, 1.0);
+        self.bucket.charge(now_s, orders.rate_per_s, burst(orders.rate_per_s, rules));
+    }
+
+    fn judge(
+        &mut self,
+        now_s: f64,
+        caller: &Caller,
+        orders: &Orders,
+        rules: &Rules,
+        stale: &Staleness,
+        heard: Heard,
+    ) -> Reason {
         let age_s = (now_s - orders.seen.at_s).max(0.0);
+        let burst = burst(orders.rate_per_s, rules);
         if caller.protected == Some(Protected::Emergency) {
-            self.bucket.charge(now_s, orders.rate_per_s, PROTECTED_DEEPER * burst(orders.rate_per_s));
+            self.bucket.charge(now_s, orders.rate_per_s, rules.burst_protected * burst);
             return Reason::Protected;
         }
+        let silent_s = age_s.max(heard.silent_s);
         if age_s > stale.valid_s {
-            return self.by_rate(now_s, caller, held(age_s, orders, stale));
+            return self.by_rate(now_s, caller, rules, held(silent_s, orders, stale, heard));
         }
         let admitted = self.flow.admitted.each_second(orders.seen.at_s, now_s);
         let foreseen = orders.seen.known().after(age_s, admitted, orders.drain);
         if foreseen.waiting < 0.0 && foreseen.waiting.abs() > foreseen.deviation.min(0.5) {
-            self.bucket.charge(now_s, orders.rate_per_s, burst(orders.rate_per_s));
+            self.bucket.charge(now_s, orders.rate_per_s, burst);
             return Reason::AgentFree;
+        }
+        if silent_s > stale.valid_s {
+            return self.by_rate(now_s, caller, rules, held(silent_s, orders, stale, heard));
         }
         if orders.level < Level::DivertShare {
             return Reason::Open;
@@ -165,23 +208,23 @@ impl Gate {
             return Reason::NoRoom;
         }
         let rate = orders.rate_per_s;
-        if self.bucket.admit(now_s, rate, burst(rate)) { Reason::Room } else { Reason::Rate }
+        if self.bucket.admit(now_s, rate, burst) { Reason::Room } else { Reason::Rate }
     }
 
     /// The protected have room for twice the wait, and a deeper bucket; beyond that even they are better served elsewhere.
     fn protected(&mut self, now_s: f64, waiting: f64, orders: &Orders, rules: &Rules) -> Reason {
         let room = orders.drain.room(2.0 * rules.threshold_s).max(rules.room_min);
         let rate = orders.rate_per_s.max(orders.drain.capacity_per_s);
-        match waiting < room && self.bucket.admit(now_s, rate, PROTECTED_DEEPER * burst(rate)) {
+        match waiting < room && self.bucket.admit(now_s, rate, rules.burst_protected * burst(rate, rules)) {
             true => Reason::Protected,
             false => Reason::NoRoom,
         }
     }
 
-    fn by_rate(&mut self, now_s: f64, caller: &Caller, rate: Option<f64>) -> Reason {
+    fn by_rate(&mut self, now_s: f64, caller: &Caller, rules: &Rules, rate: Option<f64>) -> Reason {
         let Some(rate) = rate else { return Reason::Open };
-        let deeper = if caller.protected.is_some() { PROTECTED_DEEPER } else { 1.0 };
-        match (self.bucket.admit(now_s, rate, deeper * burst(rate)), caller.protected) {
+        let deeper = if caller.protected.is_some() { rules.burst_protected } else { 1.0 };
+        match (self.bucket.admit(now_s, rate, deeper * burst(rate, rules)), caller.protected) {
             (false, _) => Reason::Rate,
             (true, Some(_)) => Reason::Protected,
             (true, None) => Reason::Room,
@@ -189,13 +232,23 @@ impl Gate {
     }
 }
 
-fn burst(rate_per_s: f64) -> f64 {
-    (rate_per_s * BURST_S).max(1.0)
+/// A burst of the rate, seconds of its own flow: who is let in evenly may still come in pairs.
+fn burst(rate_per_s: f64, rules: &Rules) -> f64 {
+    (rate_per_s * rules.burst_s).max(1.0)
 }
 
-/// The rate while figures are too old: the last one, and behind 3V step by step that of the hour. `None`: nothing was diverted, and
-/// nothing is.
-fn held(age_s: f64, orders: &Orders, stale: &Staleness) -> Option<f64> {
+/// The rate while figures are too old: the last one, and behind 3V step by step that of the hour; never above what somebody allows.
+/// `None`: nothing was diverted, and nothing is.
+fn held(age_s: f64, orders: &Orders, stale: &Staleness, heard: Heard) -> Option<f64> {
+    let rate = stepped(age_s, orders, stale);
+    if heard.most_per_s.is_finite() {
+        Some(rate.map_or(heard.most_per_s, |rate| rate.min(heard.most_per_s)))
+    } else {
+        rate
+    }
+}
+
+fn stepped(age_s: f64, orders: &Orders, stale: &Staleness) -> Option<f64> {
     let last = (orders.level >= Level::DivertShare).then_some(orders.drain.capacity_per_s);
     let late_s = age_s - 3.0 * stale.valid_s;
     if late_s <= 0.0 {
@@ -314,6 +367,38 @@ mod tests {
         let open = orders(Level::Normal, 0.0, 5.0);
         assert_eq!(ask(&mut Gate::default(), 100.0, &SOMEBODY, &open), Reason::Open, "held open");
         assert!((passed(&open, 5_000.0) - 0.2).abs() < 0.02, "never open on silence for long");
+    }
+
+    #[test]
+    fn orders_that_nobody_confirms_are_held_and_a_free_agent_is_still_seen() {
+        let rules = Rules::default();
+        let stale = Staleness { static_per_s: 0.2, ..Staleness::default() };
+        let silent = Heard { silent_s: 100.0, ..Heard::default() };
+        let mut ask =
+            |orders: &Orders, heard| Gate::default().decide_heard(0.0, &SOMEBODY, orders, &rules, &stale, heard);
+        assert_eq!(ask(&orders(Level::DivertAll, 0.0, 3.0), silent), Reason::AgentFree);
+        assert_eq!(
+            ask(&orders(Level::DivertAll, 5.0, 0.0), silent),
+            Reason::Room,
+            "by the rate, no longer by the level"
+        );
+        assert_eq!(ask(&orders(Level::DivertAll, 5.0, 0.0), Heard::default()), Reason::AllDiverted);
+        assert_eq!(ask(&orders(Level::Normal, 5.0, 0.0), silent), Reason::Open, "open is held, too");
+        let mut gate = Gate::default();
+        let limited = Heard { most_per_s: 0.1, ..silent };
+        let all = (0..1_000).map(|second| (f64::from(second), orders(Level::DivertShare, 5.0, 0.0)));
+        let passed = all.filter(|(at, orders)| {
+            gate.decide_heard(
+                *at,
+                &SOMEBODY,
+                &Orders { seen: Seen { at_s: *at, ..orders.seen }, ..*orders },
+                &rules,
+                &stale,
+                limited,
+            )
+            .enters()
+        });
+        assert!((100..=103).contains(&passed.count()), "an order of a person holds on silence");
     }
 
     proptest! {

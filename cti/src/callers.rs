@@ -1,0 +1,95 @@
+//! Who calls: a token of their number, and whether the business protects them. Numbers in the clear go no further than here.
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use model::Number;
+
+/// The numbers that mean something, sealed under the key of the day.
+#[derive(Debug)]
+struct Sealed {
+    key: Vec<u8>,
+    vip: HashSet<String>,
+}
+
+/// Knows callers by their tokens.
+#[derive(Debug)]
+pub(crate) struct Callers {
+    sealed: RwLock<Arc<Sealed>>,
+    vip: Vec<String>,
+    emergency: HashSet<String>,
+}
+
+/// A caller, sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// The token of their number; absent when they hide it.
+    pub(crate) token: Option<String>,
+    /// Whether the business protects them.
+    pub(crate) vip: bool,
+    /// Whether they dialled an emergency's number.
+    pub(crate) emergency: bool,
+}
+
+impl Callers {
+    /// Callers under `key`: numbers of the protected, in the clear or as tokens, and dialled numbers of emergencies.
+    pub(crate) fn new(key: Vec<u8>, vip: &[String], emergency: &[String]) -> Callers {
+        let emergency = emergency.iter().map(|number| canonical(number)).collect();
+        let sealed = RwLock::new(Arc::new(sealed(key, vip)));
+        Callers { sealed, vip: vip.to_vec(), emergency }
+    }
+
+    /// From now on tokens are made under another key.
+    pub(crate) fn take_key(&self, key: Vec<u8>) {
+        let new = Arc::new(sealed(key, &self.vip));
+        *self.sealed.write().unwrap_or_else(PoisonError::into_inner) = new;
+    }
+
+    /// Who calls.
+    pub(crate) fn know(&self, caller: Option<&str>, dialled: Option<&str>) -> Known {
+        let sealed = Arc::clone(&self.sealed.read().unwrap_or_else(PoisonError::into_inner));
+        // what has no digit ("anonymous", "restricted") is nobody's number
+        let number = caller.filter(|number| number.bytes().any(|byte| byte.is_ascii_digit()));
+        let token = number.and_then(|number| Number::plain(number).sealed(&sealed.key).token);
+        let vip = token.as_ref().is_some_and(|token| sealed.vip.contains(token));
+        let emergency =
+            !self.emergency.is_empty() && dialled.is_some_and(|number| self.emergency.contains(&canonical(number)));
+        Known { token, vip, emergency }
+    }
+}
+
+fn sealed(key: Vec<u8>, vip: &[String]) -> Sealed {
+    // what looks like a token is one; else it is a number in the clear
+    let token = |entry: &String| match entry.len() == 24 && entry.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => Some(entry.to_ascii_lowercase()),
+        false => Number::plain(entry.as_str()).sealed(&key).token,
+    };
+    let vip = vip.iter().filter_map(token).collect();
+    Sealed { key, vip }
+}
+
+fn canonical(number: &str) -> String {
+    number.chars().filter(|letter| !matches!(letter, ' ' | '-' | '(' | ')' | '.' | '/')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_protected_are_known_by_number_and_by_token_and_after_the_key_changed() {
+        let token = Number::plain("4930777").sealed(b"b").token.unwrap();
+        let callers = Callers::new(b"a".to_vec(), &["+49 30 555".to_owned(), token.clone()], &["1-10".to_owned()]);
+        assert!(callers.know(Some("+49-30-555"), None).vip);
+        assert!(!callers.know(Some("4930777"), None).vip, "that token is of another key");
+        callers.take_key(b"b".to_vec());
+        assert_eq!(
+            callers.know(Some("4930777"), Some("110")),
+            Known { token: Some(token), vip: true, emergency: true }
+        );
+        assert!(callers.know(Some("+4930555"), None).vip);
+        for hidden in [None, Some(""), Some("anonymous"), Some("unknown")] {
+            assert_eq!(callers.know(hidden, Some("5001")), Known { token: None, vip: false, emergency: false });
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The component: two doors, and the followers that feed the gate's memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use journal::Journal;
+use model::Directory;
+use service::config::{ConfigFile, Problems};
+use service::http::serve;
+use service::{Component, Context};
+use tokio::net::TcpListener;
+
+use crate::agi::Server;
+use crate::config::Config;
+use crate::emit::{self, Writer};
+use crate::gate::Gate;
+use crate::http::{self, Door};
+use crate::{control, count, live};
+
+/// The route gate.
+pub struct Cti {
+    config: Config,
+    gate: Arc<Gate>,
+    writer: Writer,
+    directory: Arc<Directory>,
+    /// None while it cannot be opened: the gate answers all the same.
+    journal: Option<Arc<dyn Journal>>,
+    /// Of a journal that this process opens for the gate alone.
+    alone: bool,
+    sealed: bool,
+    listener: Option<TcpListener>,
+    agi: Option<TcpListener>,
+}
+
+/// How long a follower may be busy before the process is not alive any more.
+const PULSE_MAX: Duration = Duration::from_secs(60);
+/// How long to wait before the journal is opened again.
+const OPEN_AGAIN: Duration = Duration::from_secs(1);
+/// The receiver's group in the journal, and where it keeps the key of numbers.
+const KEY_GROUP: &str = "receiver";
+const KEY: &str = "number_key";
+
+#[async_trait]
+impl Component for Cti {
+    const NAME: &'static str = "cti";
+    const ABOUT: &'static str = "Answers phone systems: who may enter a queue, and where the others go";
+    const OPS_PORT: u16 = 7407;
+    type Config = Config;
+    type Plan = Config;
+
+    fn plan(config: Config) -> Result<Config, Problems> {
+        let mut problems = Problems::new();
+        config.check(&mut problems);
+        problems.or(config)
+    }
+
+    async fn build(config: Config, context: &Context) -> service::Result<Cti> {
+        let (listen, agi) = (config.listen.clone(), config.agi.clone());
+        let mut cti = Cti::unbound(config, context).await?;
+        cti.listener = Some(listen.bind().await?);
+        if agi.enabled {
+            cti.agi = Some(agi.listen.bind().await?);
+        }
+        Ok(cti)
+    }
+
+    async fn run(self, context: Context) -> service::Result<()> {
+        let Cti { config, gate, writer, directory, journal, alone, sealed, listener, agi } = self;
+        let door = door(&config, &gate, &directory, &context);
+        if let Some(listener) = listener {
+            let (listen, drain) = (config.listen.clone(), context.drain.clone());
+            let router = http::router(door);
+            context.tasks.spawn("http", async move { serve(listener, router, &listen, &drain).await })?;
+        }
+        if let Some(listener) = agi {
+            let connections = context.tasks.group("agi", config.agi.listen.connections_max as usize);
+            let (gate, clock) = (Arc::clone(&gate), context.clock.clone());
+            let server = Server { gate, config: config.agi.clone(), clock, connections };
+            let drain = context.drain.clone();
+            context.tasks.spawn("agi", async move { server.run(listener, drain).await })?;
+        }
+        context.health.started();
+        let opened = match journal {
+            Some(journal) => Some(journal),
+            None => open(&config, &context).await,
+        };
+        if let Some(journal) = opened {
+            feed(&journal, &gate, writer, &context, sealed)?;
+            if alone {
+                let (clock, drain, upkeep) = (context.clock.clone(), context.drain.clone(), config.journal.clone());
+                context
+                    .tasks
+                    .spawn("upkeep", async move { journal::upkeep::run(journal, upkeep, clock, drain).await })?;
+            }
+        }
+        tokio::select! {
+            () = context.drain.started() => {}
+            fault = context.tasks.faulted() => return Err(fault.into()),
+        }
+        context.tasks.idle().await;
+        Ok(())
+    }
+}
+
+impl Cti {
+    /// A gate that listens nowhere: requests come to its [door](Cti::door) or its [gate](Cti::gate) in another way.
+    ///
+    /// # Errors
+    /// As [`Component::build`].
+    pub async fn unbound(config: Config, context: &Context) -> service::Result<Cti> {
+        let alone = context.shared::<Arc<dyn Journal>>().is_none();
+        let journal = match journal::config::of_process(&config.journal, context).await {
+            Ok(journal) => Some(journal),
+            // What must be mended by hand is told at once; what may pass is waited for, while calls are answered.
+            Err(error) if error.class() == service::Class::Dependency => {
+                tracing::warn!(error = error.chain(), "the journal is not there; calls are answered without it");
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let own = || Arc::new(config.directory.clone());
+        let directory = context.shared::<Arc<Directory>>().unwrap_or_else(own);
+        let (key, sealed) = match &config.number_key {
+            Some(secret) => match secret.read() {
+                Ok(text) => (text.into_bytes(), true),
+                Err(error) => {
+                    return Err(service::Error::config("TG0201", "cti.number_key cannot be read").caused_by(error));
+                }
+            },
+            // Until the receiver's key is known: tokens never leave this process.
+            None => (service::http::auth::generate().0.into_bytes(), false),
+        };
+        let (emitter, writer) = emit::queue(config.events_max);
+        let clock = context.clock.clone();
+        let gate = Gate::new(&config, key, Arc::clone(&directory), clock, emitter, &context.instance);
+        let gate = Arc::new(gate);
+        Ok(Cti { config, gate, writer, directory, journal, alone, sealed, listener: None, agi: None })
+    }
+
+    /// Its HTTP door.
+    pub fn door(&self, context: &Context) -> Router {
+        http::router(door(&self.config, &self.gate, &self.directory, context))
+    }
+
+    /// The gate itself.
+    pub fn gate(&self) -> Arc<Gate> {
+        Arc::clone(&self.gate)
+    }
+}
+
+fn door(config: &Config, gate: &Arc<Gate>, directory: &Arc<Directory>, context: &Context) -> Door {
+    Door {
+        gate: Arc::clone(gate),
+        guard: config.auth.guard(),
+        directory: Arc::clone(directory),
+        clock: context.clock.clone(),
+    }
+}
+
+/// Opens the journal as soon as it can be; `None` when the drain comes before.
+async fn open(config: &Config, context: &Context) -> Option<Arc<dyn Journal>> {
+    let health = context.health.check("journal");
+    loop {
+        match config.journal.open(&context.clock).await {
+            Ok(journal) => {
+                health.ok();
+                return Some(journal);
+            }
+            Err(error) => health.degraded(error.chain()),
+        }
+        tokio::select! {
+            biased;
+            () = context.drain.started() => return None,
+            () = context.clock.sleep(OPEN_AGAIN) => {}
+        }
+    }
+}
+
+/// Starts what feeds the gate and what it tells.
+fn feed(
+    journal: &Arc<dyn Journal>,
+    gate: &Arc<Gate>,
+    writer: Writer,
+    context: &Context,
+    sealed: bool,
+) -> service::Result<()> {
+    let (clock, drain) = (context.clock.clone(), context.drain.clone());
+    let plans = control::Follow {
+        journal: Arc::clone(journal),
+        gate: Arc::clone(gate),
+        clock: clock.clone(),
+        drain: drain.clone(),
+        health: context.health.check("control"),
+        pulse: context.health.pulse("control", PULSE_MAX),
+    };
+    context.tasks.spawn("control", plans.run())?;
+    let views = live::Follow {
+        journal: Arc::clone(journal),
+        gate: Arc::clone(gate),
+        clock: clock.clone(),
+        drain: drain.clone(),
+        health: context.health.check("figures"),
+        pulse: context.health.pulse("figures", PULSE_MAX),
+    };
+    context.tasks.spawn("figures", views.run())?;
+    let counts =
+        count::run(Arc::clone(journal), Arc::clone(gate), context.instance.clone(), clock.clone(), drain.clone());
+    context.tasks.spawn("counts", counts)?;
+    let record = context.health.check("record");
+    let events = writer.run(Arc::clone(journal), context.instance.clone(), clock.clone(), drain.clone(), record);
+    context.tasks.spawn("events", events)?;
+    if !sealed {
+        let (journal, gate) = (Arc::clone(journal), Arc::clone(gate));
+        context.tasks.spawn("number key", async move {
+            tokio::select! {
+                biased;
+                () = drain.started() => {}
+                () = learn_key(journal, gate, clock) => {}
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// Takes the key that the receiver keeps in the journal, as soon as it is there: then every gate gives a caller the same place.
+async fn learn_key(journal: Arc<dyn Journal>, gate: Arc<Gate>, clock: service::Clock) {
+    loop {
+        match journal.state(KEY_GROUP, KEY.as_bytes()).await {
+            Ok(kept) => {
+                if let Some((_, key)) = kept.into_iter().find(|(name, _)| name.as_ref() == KEY.as_bytes()) {
+                    return gate.callers.take_key(key.to_vec());
+                }
+            }
+            Err(error) => tracing::debug!(%error, "the key of numbers cannot be read yet"),
+        }
+        clock.sleep(OPEN_AGAIN).await;
+    }
+}
