@@ -16,6 +16,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// How long an answer may take on a machine that does a lot beside it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long an answer may take to begin: of some attacks none is due.
+const FIRST_WORD: Duration = Duration::from_secs(20);
 /// Connections that the door takes, here.
 pub const PLACES: u32 = 200;
 
@@ -224,7 +226,7 @@ impl Witness {
 /// What comes until the other side hangs up or is quiet for so long after its first word.
 pub async fn rest(stream: &mut TcpStream, quiet: Duration) -> String {
     let (mut all, mut buffer) = (Vec::new(), [0; 4096]);
-    let mut patience = PATIENCE;
+    let mut patience = FIRST_WORD;
     while let Ok(Ok(read @ 1..)) = timeout(patience, stream.read(&mut buffer)).await {
         all.extend_from_slice(&buffer[..read]);
         patience = quiet;
