@@ -17,7 +17,7 @@ use crate::wait::Drain;
 pub struct Rules {
     /// T: a caller shall not wait longer, seconds.
     pub threshold_s: f64,
-    /// The share of the offered who shall be answered within it, for λ*.
+    /// The share of the offered who shall be answered within it, for λ*; 0: λ* is not worked out.
     pub goal_share: f64,
     /// W*/T: the wait that starts the control, as a share of the threshold.
     pub target_share: f64,
@@ -103,6 +103,8 @@ const WINDOW_S: i64 = 10;
 const LONG_WINDOW_S: i64 = 60;
 /// λ* is worked out anew at most as often, seconds.
 const SUSTAINABLE_S: f64 = 30.0;
+/// … and sooner when so many agents came or went: shares of people who serve several queues change a little at every tick.
+const SUSTAINABLE_AGENTS: f64 = 0.5;
 
 /// The state between two ticks. Whoever takes over from another evaluator goes on with it, or at least [`Controller::at`] its level.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -181,9 +183,12 @@ impl Controller {
     fn sustainable(&mut self, now_s: f64, seen: &Seen, drain: Drain, rules: &Rules) -> f64 {
         if let Some((at_s, agents, rate)) = self.sustainable
             && now_s - at_s < SUSTAINABLE_S
-            && agents == seen.agents
+            && (agents - seen.agents).abs() < SUSTAINABLE_AGENTS
         {
             return rate;
+        }
+        if rules.goal_share <= 0.0 {
+            return 0.0;
         }
         let queue = ErlangA {
             arrivals_per_s: 0.0,

@@ -1,7 +1,7 @@
 //! A queue played through: callers, agents and a rule at the door, in simulated time, from a seed.
 //!
-//! It serves two ends: the comparison of control rules ([`rivals`]), and the preview of thresholds on recorded traffic, where arrivals are
-//! as recorded and what was not recorded is drawn.
+//! It serves two ends: the comparison of control rules on one queue ([`Play`], [`rivals`]), and the preview of thresholds on recorded
+//! traffic ([`centre`]), where calls and agents are as recorded and what was not recorded is drawn from a [`law`].
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
@@ -337,4 +337,6 @@ pub fn arrivals(seed: u64, until_s: f64, most_per_s: f64, rate_per_s: impl Fn(f6
 #[cfg(test)]
 mod tests;
 
+pub mod centre;
+pub mod law;
 pub mod rivals;

@@ -1,0 +1,123 @@
+//! What a preview plays under: thresholds of queues, and the targets that they lead to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::control::{Kind, Thresholds};
+use model::{QueueId, TargetId};
+use policy::gate::Staleness;
+use policy::plan::rules_of;
+use policy::rehearsal::centre::{Held, Lead};
+use policy::split::Target;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Fault};
+
+/// Thresholds by queue, and what the targets take that they name. A file of thresholds alone is one, too.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Scenario {
+    /// What each queue is held to. A queue that is not named lets everybody in.
+    pub queues: BTreeMap<QueueId, Thresholds>,
+    /// Where the diverted may be led.
+    pub targets: BTreeMap<TargetId, Place>,
+}
+
+/// What a target takes, and whom it helps.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// What kind of place.
+    pub kind: Kind,
+    /// Calls per second that it takes at most.
+    pub capacity_per_s: f64,
+    /// The share of those led there who do not call again for it.
+    pub containment: f64,
+}
+
+/// Attempts of this long count for the protection that they give, seconds.
+const ATTEMPTS_WITHIN_S: f64 = 1_800.0;
+
+impl Scenario {
+    /// Reads TOML, or JSON where the text begins with a brace. `at` names the file or flag.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], with the place in the text.
+    pub fn parse(at: &str, text: &str) -> Result<Scenario, Error> {
+        let read = if text.trim_start().starts_with('{') {
+            serde_json::from_str(text).map_err(|e| e.to_string())
+        } else {
+            toml::from_str(text).map_err(|e| e.to_string())
+        };
+        read.map_err(|e: String| Error::refused(at, e.trim().to_owned()))
+    }
+
+    /// Everything that is wrong with it: impossible, contradictory, of a queue or target that is not there.
+    pub fn faults(&self, at: &str, queues: &[QueueId]) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut fault = |path: String, what: String| faults.push(Fault { at: format!("{at}.{path}"), what });
+        let targets: BTreeSet<TargetId> = self.targets.keys().cloned().collect();
+        for (queue, thresholds) in &self.queues {
+            let path = |inner: &str| format!("queues.{queue}.{inner}");
+            if !queues.contains(queue) {
+                let there: Vec<&str> = queues.iter().map(QueueId::as_str).collect();
+                let what = format!(
+                    "no call of the period entered a queue {:?}; there are {}",
+                    queue.as_str(),
+                    there.join(", ")
+                );
+                fault(format!("queues.{queue}"), what);
+            }
+            for problem in thresholds.problems().into_iter().chain(thresholds.strangers(&targets)) {
+                fault(path(&problem.path), format!("{}: {}", problem.what, problem.fix));
+            }
+        }
+        for (target, place) in &self.targets {
+            let mut within = |field: &str, value: f64, most: f64| {
+                if !(0.0..=most).contains(&value) {
+                    fault(format!("targets.{target}.{field}"), format!("{value} is not between 0 and {most}"));
+                }
+            };
+            within("capacity_per_s", place.capacity_per_s, 10_000.0);
+            within("containment", place.containment, 1.0);
+        }
+        faults
+    }
+
+    /// With the targets that the other one knows and this one does not.
+    #[must_use]
+    pub fn with_targets_of(mut self, other: &Scenario) -> Scenario {
+        for (target, place) in &other.targets {
+            self.targets.entry(target.clone()).or_insert(*place);
+        }
+        self
+    }
+
+    /// What each queue is held to, in a rehearsal in which targets are numbered as in `targets`.
+    pub(crate) fn held(&self, queues: &[QueueId], targets: &[TargetId]) -> Vec<Option<Held>> {
+        queues.iter().map(|queue| Some(self.one(self.queues.get(queue)?, targets))).collect()
+    }
+
+    fn one(&self, thresholds: &Thresholds, targets: &[TargetId]) -> Held {
+        let lead = |toward: &model::control::Toward| {
+            let place = self.targets.get(&toward.target)?;
+            let takes = Target {
+                capacity_per_s: place.capacity_per_s.min(toward.capacity_per_s.unwrap_or(f64::INFINITY)),
+                containment: place.containment,
+                healthy: toward.weight > 0.0,
+            };
+            Some(Lead { target: targets.iter().position(|t| *t == toward.target)?, takes, weight: toward.weight })
+        };
+        let stale = &thresholds.stale;
+        Held {
+            // a rehearsal does not need the sustainable rate, which is most of a tick's work
+            rules: policy::control::Rules { goal_share: 0.0, ..rules_of(thresholds) },
+            // its figures are never older than it was told, so that the static gap never comes to pass
+            stale: Staleness { valid_s: stale.valid_s, half_way_s: stale.half_way_s, static_per_s: 0.0 },
+            leads: thresholds.targets.iter().filter_map(lead).collect(),
+            attempts_min: thresholds.protection.attempts_min,
+            attempts_within_s: ATTEMPTS_WITHIN_S,
+            in_vain: thresholds.protection.diverted_in_vain,
+        }
+    }
+}
