@@ -1,5 +1,6 @@
 //! The component: two doors, and the followers that feed the gate's memory.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -142,6 +143,12 @@ impl Cti {
     /// Its HTTP door.
     pub fn door(&self, context: &Context) -> Router {
         http::router(door(&self.config, &self.gate, &self.directory, context))
+    }
+
+    /// Where it listens: HTTP and FastAGI.
+    pub fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        let address = |listener: &Option<TcpListener>| listener.as_ref()?.local_addr().ok();
+        (address(&self.listener), address(&self.agi))
     }
 
     /// The gate itself.

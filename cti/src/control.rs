@@ -72,7 +72,7 @@ impl Follow {
     fn take(&self, value: &[u8]) -> bool {
         match Envelope::parse(value) {
             Ok(Parsed::Known(envelope)) => {
-                self.gate.memory.change(|table| table.apply(&envelope));
+                self.gate.hear(&envelope);
                 true
             }
             Ok(Parsed::Unknown(_)) => true,

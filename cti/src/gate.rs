@@ -7,13 +7,14 @@ mod leading;
 mod memory;
 mod state;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use model::control::{Level, QueueCounted};
+use model::control::{self, Level, QueueCounted};
 use model::event::call::{Admitted, Diverted};
-use model::{Directory, Envelope, Event, Fact, Subject, TenantId, Time};
+use model::{Directory, Envelope, Event, Fact, QueueId, Subject, TenantId, Time};
 use policy::gate::{Caller, Heard, Protected, Reason};
 use policy::plan::{Force, seconds};
 use policy::sticky;
@@ -24,6 +25,7 @@ use crate::ask::{Answer, Ask, Why};
 use crate::callers::{Callers, Known};
 use crate::config::Config;
 use crate::emit::Emitter;
+pub use crate::live::Now;
 use crate::recent;
 pub(crate) use memory::{Memory, lock};
 pub use state::Enforced;
@@ -92,6 +94,16 @@ impl Gate {
             counters: Why::ALL.iter().map(counter).collect(),
             late: metric::counter("cti_late_total", &[]),
         }
+    }
+
+    /// Takes in a decision of the console or of a person. Whoever follows the stream `control` calls this; so does a simulation.
+    pub fn hear(&self, decision: &control::Envelope) {
+        self.memory.change(|table| table.apply(decision));
+    }
+
+    /// Takes in the figures of all queues that somebody waits in or works for, in place of the former ones.
+    pub fn see(&self, figures: HashMap<TenantId, HashMap<QueueId, Now>>) {
+        self.memory.take_figures(figures);
     }
 
     /// After so long an answer is late.

@@ -13,7 +13,7 @@ use service::{Clock, Drain, metric};
 
 use crate::follow::{next_of, wait_for_any};
 use crate::gate::Gate;
-pub(crate) use queues::Now;
+pub use queues::Now;
 use queues::Queues;
 
 /// Records and bytes of one read.
@@ -54,7 +54,7 @@ impl Follow {
                     true => self.health.degraded("no figures have come yet: is the aggregator running?"),
                     false => self.health.ok(),
                 }
-                self.gate.memory.take_figures(figures);
+                self.gate.see(figures);
                 metric::counter("cti_views_malformed_total", &[]).absolute(queues.malformed());
             }
             if !read {
