@@ -67,12 +67,18 @@ impl Law {
         }
     }
 
-    /// The length that a chance in (0, 1] stands for, among those longer than `above_s`. May be infinite.
-    pub fn draw(&self, above_s: f64, chance: f64) -> f64 {
+    /// The length that a chance in (0, 1] stands for. May be infinite.
+    pub fn any(&self, chance: f64) -> f64 {
+        self.above(f64::NEG_INFINITY, chance)
+    }
+
+    /// The same, among those longer than `above_s`.
+    pub fn above(&self, above_s: f64, chance: f64) -> f64 {
         let share = chance * self.longer_than(above_s);
-        let found = self.longer.partition_point(|longer| *longer > share);
+        let beyond = self.at_s.partition_point(|at| *at <= above_s);
+        let found = self.longer.partition_point(|longer| *longer > share).max(beyond);
         if let Some(at) = self.at_s.get(found) {
-            return at.max(above_s);
+            return *at;
         }
         let (last_s, left) = match (self.at_s.last(), self.longer.last()) {
             (Some(at), Some(left)) => (*at, *left),
@@ -87,7 +93,7 @@ impl Law {
 
     /// The length that so many do not exceed; infinite where the law does not say.
     pub fn quantile(&self, share: f64) -> f64 {
-        self.draw(0.0, (1.0 - share).max(f64::MIN_POSITIVE))
+        self.any((1.0 - share).max(f64::MIN_POSITIVE))
     }
 
     /// The mean, seconds; may be infinite.
@@ -109,10 +115,7 @@ mod tests {
     fn nobody_cut_short_is_what_was_seen() {
         let law = Law::seen([3.0, 1.0, 1.0, 7.0], 0.0);
         assert_eq!((law.longer_than(0.9), law.longer_than(1.0), law.longer_than(5.0)), (1.0, 0.5, 0.25));
-        assert_eq!(
-            (law.draw(0.0, 1.0), law.draw(0.0, 0.5), law.draw(0.0, 0.3), law.draw(0.0, 0.01)),
-            (1.0, 1.0, 3.0, 7.0)
-        );
+        assert_eq!((law.any(1.0), law.any(0.5), law.any(0.3), law.any(0.01)), (1.0, 1.0, 3.0, 7.0));
         assert_eq!(law.mean_s(), 3.0);
     }
 
@@ -127,10 +130,10 @@ mod tests {
     #[test]
     fn what_is_above_a_length_is_drawn_from_the_rest() {
         let law = Law::exponential(100.0);
-        assert!((law.draw(40.0, 0.5) - (40.0 + 100.0 * 2f64.ln())).abs() < 1e-9, "it forgets");
+        assert!((law.above(40.0, 0.5) - (40.0 + 100.0 * 2f64.ln())).abs() < 1e-9, "it forgets");
         let law = Law::seen([1.0, 2.0, 3.0, 4.0], 0.0);
-        assert_eq!((law.draw(2.0, 1.0), law.draw(2.0, 0.4)), (3.0, 4.0));
-        assert!(Law::endless().draw(5.0, 0.5).is_infinite());
+        assert_eq!((law.above(2.0, 1.0), law.above(2.0, 0.4)), (3.0, 4.0));
+        assert!(Law::endless().above(5.0, 0.5).is_infinite());
     }
 
     #[test]

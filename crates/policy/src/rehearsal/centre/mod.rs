@@ -128,6 +128,8 @@ pub struct Ended {
     pub queue: usize,
     /// How.
     pub how: How,
+    /// The agent who answered, and how long the call kept them, seconds.
+    pub agent: Option<(usize, f64)>,
 }
 
 /// What came out.

@@ -15,6 +15,8 @@ const REST_S: f64 = 120.0;
 const SHARED_S: f64 = 10.0;
 /// What a queue needs follows its arrivals of about so long, seconds.
 const NEED_S: f64 = 300.0;
+/// No call keeps an agent longer, seconds.
+const SERVICE_S_MAX: f64 = 86_400.0;
 /// `still` is asked after so many moments.
 const ASKED_EVERY: u64 = 4_096;
 
@@ -263,12 +265,13 @@ impl<'a> Stage<'a> {
         let queue = &mut self.queues[attempt.is.queue];
         queue.answered += 1;
         queue.waited_s += waited_s;
-        self.end(attempt, How::Answered(waited_s));
+        let law = &self.centre.crowd.service[attempt.is.queue];
+        let service_s = attempt.is.service_s.unwrap_or_else(|| law.any(self.chance(attempt, Draw::Service)));
+        let service_s = service_s.min(SERVICE_S_MAX);
+        self.end(attempt, How::Answered(waited_s), Some((agent, service_s)));
         self.workers[agent].busy = true;
         self.busy += 1;
-        let law = &self.centre.crowd.service[attempt.is.queue];
-        let service_s = attempt.is.service_s.unwrap_or_else(|| law.draw(0.0, self.chance(attempt, Draw::Service)));
-        self.plan(self.now_s + service_s.min(86_400.0), 3, What::Finishes(agent));
+        self.plan(self.now_s + service_s, 3, What::Finishes(agent));
     }
 
     fn calls(&mut self, attempt: Attempt) {
@@ -283,7 +286,8 @@ impl<'a> Stage<'a> {
         let free = self.free.iter().position(|agent| self.workers[*agent].serves & serves != 0);
         let asks = Asks { queue, caller: attempt.is.caller, protected: attempt.is.protected };
         if let Way::To(target) = self.door.decide(self.now_s, &asks) {
-            self.end(&attempt, How::Diverted(target, free.is_some() && self.queues[queue].waiting.is_empty()));
+            let wrongly = free.is_some() && self.queues[queue].waiting.is_empty();
+            self.end(&attempt, How::Diverted(target, wrongly), None);
             if self.chance(&attempt, Draw::Contained) > self.centre.crowd.contained.get(target).copied().unwrap_or(0.0)
             {
                 self.door.in_vain(self.now_s, attempt.is.caller);
@@ -299,7 +303,7 @@ impl<'a> Stage<'a> {
         let patience_s = match attempt.is.patience {
             Patience::Exactly(seconds) => seconds,
             Patience::Above(seconds) => {
-                self.centre.crowd.patience[queue].draw(seconds, self.chance(&attempt, Draw::Patience))
+                self.centre.crowd.patience[queue].above(seconds, self.chance(&attempt, Draw::Patience))
             }
         };
         self.planned += 1;
@@ -313,7 +317,7 @@ impl<'a> Stage<'a> {
         let waited_s = self.now_s - attempt.at_s;
         self.queues[queue].abandoned += 1;
         self.queues[queue].waited_s += waited_s;
-        self.end(&attempt, How::Abandoned(waited_s));
+        self.end(&attempt, How::Abandoned(waited_s), None);
         self.again(&attempt);
     }
 
@@ -328,7 +332,7 @@ impl<'a> Stage<'a> {
                 if self.chance(attempt, Draw::Redials) > self.centre.crowd.redial_share {
                     return;
                 }
-                let after_s = self.centre.crowd.redial_after.draw(0.0, self.chance(attempt, Draw::RedialsAfter));
+                let after_s = self.centre.crowd.redial_after.any(self.chance(attempt, Draw::RedialsAfter));
                 let is = Call { patience: Patience::Above(0.0), service_s: None, ..attempt.is };
                 (after_s, Attempt { repeat: attempt.repeat + 1, is, ..*attempt })
             }
@@ -339,9 +343,9 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn end(&mut self, attempt: &Attempt, how: How) {
+    fn end(&mut self, attempt: &Attempt, how: How, agent: Option<(usize, f64)>) {
         let Attempt { call, repeat, at_s, .. } = *attempt;
-        self.played.ended.push(Ended { call, repeat, at_s, queue: attempt.is.queue, how });
+        self.played.ended.push(Ended { call, repeat, at_s, queue: attempt.is.queue, how, agent });
     }
 
     /// Who waits when nobody comes to work any more.
@@ -349,7 +353,7 @@ impl<'a> Stage<'a> {
         for queue in 0..self.queues.len() {
             for (_, attempt) in std::mem::take(&mut self.queues[queue].waiting) {
                 let waited_s = (self.now_s.max(self.centre.until_s) - attempt.at_s).max(0.0);
-                self.end(&attempt, How::Abandoned(waited_s));
+                self.end(&attempt, How::Abandoned(waited_s), None);
             }
         }
     }
