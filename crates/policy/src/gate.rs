@@ -374,7 +374,7 @@ mod tests {
         let rules = Rules::default();
         let stale = Staleness { static_per_s: 0.2, ..Staleness::default() };
         let silent = Heard { silent_s: 100.0, ..Heard::default() };
-        let mut ask =
+        let ask =
             |orders: &Orders, heard| Gate::default().decide_heard(0.0, &SOMEBODY, orders, &rules, &stale, heard);
         assert_eq!(ask(&orders(Level::DivertAll, 0.0, 3.0), silent), Reason::AgentFree);
         assert_eq!(
@@ -425,7 +425,7 @@ mod tests {
                 let fresh = Orders { seen: Seen { at_s: now, ..orders.seen }, ..orders };
                 entered += u32::from(ask(&mut gate, now, &SOMEBODY, &fresh).enters());
             }
-            prop_assert!(f64::from(entered) <= burst(rate) + rate * now + 1e-6);
+            prop_assert!(f64::from(entered) <= burst(rate, &Rules::default()) + rate * now + 1e-6);
         }
     }
 }
