@@ -195,3 +195,26 @@ pub(crate) async fn admitted_at(journal: &dyn Journal) -> Result<Time> {
     }
     Ok(admitted)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use journal::Subscription;
+    use journal::memory::Memory;
+    use service::Clock;
+
+    #[tokio::test]
+    async fn who_lost_its_place_can_tell_nothing_any_more() {
+        let journal = Memory::new(journal::Topology::uniform(1), Clock::manual(0));
+        let join = || journal.subscribe(Subscription::new(GROUP, "a", Stream::EVENTS));
+        let frame = || vec![Entry::new(Stream::Views, "queue/default/sales@events.call/0", "{}")];
+        let stopped = join().await.unwrap();
+        journal.append_and_commit(ours(frame(), stopped.generation())).await.unwrap();
+        let heir = join().await.unwrap();
+        let refused = journal.append_and_commit(ours(frame(), stopped.generation())).await.unwrap_err();
+        assert!(matches!(refused, journal::Error::Fenced { .. }), "{refused}");
+        journal.append_and_commit(ours(frame(), heir.generation())).await.unwrap();
+        assert_eq!(journal.end(Stream::Views, 0).await.unwrap(), 2);
+        assert!(heir.generation().number > stopped.generation().number, "the heir's views are the newer ones");
+    }
+}
