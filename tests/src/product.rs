@@ -35,6 +35,10 @@ impl Product {
         {
             own.extend(["--set".to_owned(), format!("{key}=127.0.0.1:{port}")]);
         }
+        // whoever asks the gate says where, in `arguments`; the later wins
+        for key in ["cti.listen.address", "cti.agi.listen.address"] {
+            own.extend(["--set".to_owned(), format!("{key}=127.0.0.1:0")]);
+        }
         let arguments: Vec<_> = own.into_iter().chain(arguments.iter().map(|&text| text.to_owned())).collect();
         let child = start(&binary, &arguments, folder)?;
         let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;

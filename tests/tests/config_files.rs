@@ -9,12 +9,13 @@ use tidegate_tests::product::binary;
 use tokio::process::Command;
 
 /// Which program reads which files, to check them without starting anything.
-const READERS: [(&str, &[&str], &[&str]); 6] = [
+const READERS: [(&str, &[&str], &[&str]); 7] = [
     ("tidegate", &["up", "--check"], &["tidegate.toml", "asterisk.toml"]),
     ("collector", &["--check"], &["collector.toml", "asterisk.toml", "tidegate.toml"]),
     ("receiver", &["--check"], &["receiver.toml", "asterisk.toml"]),
     ("aggregator", &["--check"], &["aggregator.toml"]),
     ("pusher", &["--check"], &["pusher.toml"]),
+    ("cti", &["--check"], &["cti.toml"]),
     ("simulator", &["--check"], &["simulator.toml"]),
 ];
 /// Read by `tidegate import`, which `odd_calls.rs` runs with it.

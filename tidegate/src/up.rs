@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use aggregator::Aggregator;
 use collector::Collector;
+use cti::Cti;
 use pusher::Pusher;
 use receiver::Receiver;
 use service::{Clock, Error, Host, Result};
@@ -27,6 +28,7 @@ pub(crate) async fn run(args: Up) -> Result<()> {
     let receiver = tree.plan::<Receiver>();
     let aggregator = tree.plan::<Aggregator>();
     let pusher = tree.plan::<Pusher>();
+    let cti = tree.plan::<Cti>();
     let simulator = if simulated { Some(tree.plan::<Simulator>()) } else { None };
     if args.print_config {
         print!("{}", tree.print());
@@ -53,6 +55,7 @@ pub(crate) async fn run(args: Up) -> Result<()> {
     host.build::<Receiver>(receiver.ok_or_else(unplanned)?).await?;
     host.build::<Aggregator>(aggregator.ok_or_else(unplanned)?).await?;
     host.build::<Pusher>(pusher.ok_or_else(unplanned)?).await?;
+    host.build::<Cti>(cti.ok_or_else(unplanned)?).await?;
     let (keeper, journal, upkeep) = (host.context("journal"), Arc::clone(&opened.journal), tree.journal.clone());
     let drain = keeper.drain.clone();
     let sweep_clock = clock.clone();

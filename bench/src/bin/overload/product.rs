@@ -115,7 +115,8 @@ fn settings(empty: &Path, face: u16, door: u16, ops: u16, sha256: &str) -> Strin
          [collector.sources.idle]\nkind = \"queue-log\"\nconfig = {{ paths = [{empty:?}], follow = true }}\n\
          [receiver]\nlisten = {{ address = \"127.0.0.1:{door}\" }}\n\
          auth = {{ tokens = [{{ name = \"bench\", sha256 = \"{sha256}\", tenant = \"*\", role = \"operator\" }}] }}\n\
-         [pusher]\nlisten = {{ address = \"127.0.0.1:{face}\" }}\n"
+         [pusher]\nlisten = {{ address = \"127.0.0.1:{face}\" }}\n\
+         [cti]\nlisten = {{ address = \"127.0.0.1:0\" }}\nagi = {{ listen = {{ address = \"127.0.0.1:0\" }} }}\n"
     )
 }
 
