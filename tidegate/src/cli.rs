@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use service::{Error, Result};
 
-use crate::{import, quarantine, rebuild, report, token, up};
+use crate::{import, preview, quarantine, rebuild, report, token, up};
 
 /// A call-traffic middle platform: collects what phone systems say, keeps one stream of events, folds it into figures.
 #[derive(Debug, Parser)]
@@ -24,6 +24,8 @@ enum Command {
     Import(Import),
     /// Print interval rows, agents or calls of a data directory; the same rows as over HTTP.
     Report(Report),
+    /// Play recorded traffic again under other thresholds, and compare; changes nothing.
+    Preview(Preview),
     /// Replay the journal from its first event into a new store, and compare it with the old one.
     Rebuild(Rebuild),
     /// List, replay or drop what the receiver set aside.
@@ -203,6 +205,52 @@ pub(crate) enum Format {
     Ndjson,
 }
 
+/// `tidegate preview`.
+#[derive(Debug, Args)]
+pub(crate) struct Preview {
+    #[command(flatten)]
+    pub(crate) data: Data,
+    /// The traffic from here on: 2026-11-21, 2026-11-21T08:00 (in the tenant's zone) or RFC 3339.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: String,
+    /// Up to here, exclusive; at most 62 days later.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: String,
+    /// The tenant, where the data has more than one.
+    #[arg(long, value_name = "ID")]
+    pub(crate) tenant: Option<String>,
+    /// Tell only these queues one by one (repeat or separate by commas); all of them are played.
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub(crate) queue: Vec<String>,
+    /// What shall be tried: thresholds by queue and targets, TOML or JSON (docs/reference/preview.md).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) thresholds: PathBuf,
+    /// What it is compared with. Not given: everybody enters.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) current: Option<PathBuf>,
+    /// The first seed of what is drawn.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// How many seeds are played, 1 to 100.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) seeds: u32,
+    /// How old the controller's figures are.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub(crate) age: std::time::Duration,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Shown::Table)]
+    pub(crate) format: Shown,
+}
+
+/// How a preview is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shown {
+    /// A table for people.
+    Table,
+    /// One JSON document.
+    Json,
+}
+
 /// `tidegate rebuild`.
 #[derive(Debug, Args)]
 pub(crate) struct Rebuild {
@@ -292,6 +340,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Up(args) => up::run(args).await,
         Command::Import(args) => import::run(args).await,
         Command::Report(args) => report::run(args.what).await,
+        Command::Preview(args) => preview::run(args).await,
         Command::Rebuild(args) => rebuild::run(args).await,
         Command::Quarantine(args) => quarantine::run(args.what).await,
         Command::Verify(args) => rebuild::verify(args).await,

@@ -10,6 +10,7 @@ mod cli;
 mod data;
 mod front;
 mod import;
+mod preview;
 mod progress;
 mod quarantine;
 mod rebuild;
