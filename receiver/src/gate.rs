@@ -37,8 +37,10 @@ const WRITING_MAX: u32 = 2_000;
 const RATE_FIRST: f64 = 5_000.0;
 /// So many may always wait: a few batches, or a stretch that was slow for another reason would shut the door.
 const BACKLOG_MIN: u64 = 5_000;
-/// The share of the newest measurement in the rate.
+/// The share of the newest measurement in the rate, where it is faster and where it is slower: who believes too long that he is
+/// fast lets in what then waits.
 const RATE_NEWEST: f64 = 0.2;
+const RATE_NEWEST_SLOWER: f64 = 0.5;
 
 /// Bounds of the gate.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +101,9 @@ impl Stages {
         }
         let seconds = now.saturating_sub(at).as_secs_f64();
         if busy && seconds > 0.0 && done > before {
-            self.rate += RATE_NEWEST * ((done - before) as f64 / seconds - self.rate);
+            let newest = (done - before) as f64 / seconds;
+            let share = if newest < self.rate { RATE_NEWEST_SLOWER } else { RATE_NEWEST };
+            self.rate += share * (newest - self.rate);
         }
         self.last = Some((now, done, lag > 0));
     }
@@ -347,6 +351,16 @@ mod tests {
         commit(&journal, FOLD, Stream::EventsQueue, 90_000).await;
         clock.advance(Duration::from_secs(60)).await;
         gate.ask().await.unwrap();
+    }
+
+    #[test]
+    fn a_fold_that_becomes_slower_is_believed_sooner_than_one_that_becomes_faster() {
+        let mut stages = Stages { admitting: Stage::default(), folding: Stage::default(), rate: 1_000.0, last: None };
+        stages.measure(Duration::ZERO, 0, 9);
+        stages.measure(Duration::from_secs(1), 500, 9);
+        assert_eq!(stages.rate, 750.0);
+        stages.measure(Duration::from_secs(2), 1_500, 9);
+        assert_eq!(stages.rate, 800.0);
     }
 
     #[tokio::test]
