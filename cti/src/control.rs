@@ -8,7 +8,7 @@ use model::control::{Envelope, Parsed};
 use service::health::{Check, Pulse};
 use service::{Clock, Drain, metric};
 
-use crate::follow::{next_of, put_off, wait_for_any};
+use crate::follow::Reader;
 use crate::gate::Gate;
 
 /// Records and bytes of one read.
@@ -28,44 +28,37 @@ pub(crate) struct Follow {
 
 impl Follow {
     /// Follows until the drain.
-    ///
-    /// # Errors
-    /// When the journal is closed or broken for good.
-    pub(crate) async fn run(self) -> journal::Result<()> {
+    pub(crate) async fn run(self) {
         metric::describe_counter("cti_control_malformed_total", "records of the stream control that could not be read");
         let malformed = metric::counter("cti_control_malformed_total", &[]);
-        let mut next = next_of(&*self.journal, Stream::Control).await?;
-        while !self.drain.is_started() {
+        let (journal, stream) = (&*self.journal, Stream::Control);
+        let (clock, drain, health) = (&self.clock, &self.drain, &self.health);
+        let reader = Reader { journal, stream, clock, drain, health };
+        let mut next = reader.beginning().await;
+        while !drain.is_started() {
             self.pulse.beat();
             let mut any = false;
-            for partition in 0..next.len() {
-                match self.journal.read(Stream::Control, partition as u32, next[partition], READ.0, READ.1).await {
+            for (partition, next) in next.iter_mut().enumerate() {
+                match journal.read(stream, partition as u32, *next, READ.0, READ.1).await {
                     Ok(batch) => {
-                        for record in &batch.records {
-                            if !self.take(&record.value) {
-                                malformed.increment(1);
-                            }
-                        }
-                        any |= batch.next > next[partition];
-                        next[partition] = batch.next;
-                        self.health.ok();
+                        let unread = batch.records.iter().filter(|record| !self.take(&record.value)).count();
+                        malformed.increment(unread as u64);
+                        any |= batch.next > *next;
+                        *next = batch.next;
+                        health.ok();
                     }
-                    Err(journal::Error::Truncated { earliest, .. }) => next[partition] = earliest,
+                    Err(journal::Error::Truncated { earliest, .. }) => *next = earliest,
                     Err(journal::Error::Damaged { offset, .. }) => {
                         tracing::warn!(offset, "a decision on the stream control is damaged; it is stepped over");
-                        next[partition] = offset + 1;
+                        *next = offset + 1;
                     }
-                    Err(error) => {
-                        self.health.degraded(error.to_string());
-                        put_off(error, &self.clock, &self.drain).await?;
-                    }
+                    Err(error) => reader.put_off(&error).await,
                 }
             }
             if !any {
-                wait_for_any(&*self.journal, Stream::Control, &next, IDLE, &self.clock, &self.drain).await?;
+                reader.wait_for_any(&next, IDLE).await;
             }
         }
-        Ok(())
     }
 
     /// Folds one record; whether it could be read. A type that is not known passes.

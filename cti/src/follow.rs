@@ -1,59 +1,73 @@
 //! Reading a stream for oneself: from its beginning, without a group, stepping over nothing that is there.
+//!
+//! Nothing that happens to a journal ends a follower: what is known already is worth more than nothing, and calls come on.
 
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::select_all;
-use journal::{Class, Journal, Stream};
+use journal::{Journal, Stream};
+use service::health::Check;
 use service::{Clock, Drain};
 
 /// How long to wait before a read is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Where each partition begins.
-pub(crate) async fn next_of(journal: &dyn Journal, stream: Stream) -> journal::Result<Vec<u64>> {
-    let mut next = Vec::new();
-    for partition in 0..journal.partitions(stream) {
-        next.push(journal.earliest(stream, partition).await?);
-    }
-    Ok(next)
+/// A stream and the one who reads it.
+pub(crate) struct Reader<'a> {
+    pub(crate) journal: &'a dyn Journal,
+    pub(crate) stream: Stream,
+    pub(crate) clock: &'a Clock,
+    pub(crate) drain: &'a Drain,
+    pub(crate) health: &'a Check,
 }
 
-/// Waits until any partition has something, `most` has passed, or the drain starts.
-pub(crate) async fn wait_for_any(
-    journal: &dyn Journal,
-    stream: Stream,
-    next: &[u64],
-    most: Duration,
-    clock: &Clock,
-    drain: &Drain,
-) -> journal::Result<()> {
-    let wait = |(partition, next): (usize, &u64)| journal.wait_past(stream, partition as u32, *next).boxed();
-    let any = select_all(next.iter().enumerate().map(wait));
-    tokio::select! {
-        biased;
-        () = drain.started() => Ok(()),
-        (ready, _, _) = any => match ready {
-            Err(error) => put_off(error, clock, drain).await,
-            Ok(()) => Ok(()),
-        },
-        () = clock.sleep(most) => Ok(()),
+impl Reader<'_> {
+    /// Where each partition begins, as soon as the journal says so; nowhere when the drain comes before.
+    pub(crate) async fn beginning(&self) -> Vec<u64> {
+        while !self.drain.is_started() {
+            match self.earliest().await {
+                Ok(next) => return next,
+                Err(error) => self.put_off(&error).await,
+            }
+        }
+        Vec::new()
     }
-}
 
-/// Waits a while for what may pass.
-///
-/// # Errors
-/// What will not pass.
-pub(crate) async fn put_off(error: journal::Error, clock: &Clock, drain: &Drain) -> journal::Result<()> {
-    if error.class() == Class::Bug {
-        return Err(error);
+    async fn earliest(&self) -> journal::Result<Vec<u64>> {
+        let mut next = Vec::new();
+        for partition in 0..self.journal.partitions(self.stream) {
+            next.push(self.journal.earliest(self.stream, partition).await?);
+        }
+        Ok(next)
     }
-    tracing::warn!(%error, "the journal cannot be read; what is known goes on");
-    tokio::select! {
-        biased;
-        () = drain.started() => {}
-        () = clock.sleep(PAUSE) => {}
+
+    /// Waits until any partition has something, `most` has passed, or the drain starts.
+    pub(crate) async fn wait_for_any(&self, next: &[u64], most: Duration) {
+        if next.is_empty() {
+            return self.drain.started().await;
+        }
+        let wait =
+            |(partition, next): (usize, &u64)| self.journal.wait_past(self.stream, partition as u32, *next).boxed();
+        let any = select_all(next.iter().enumerate().map(wait));
+        tokio::select! {
+            biased;
+            () = self.drain.started() => {}
+            (ready, _, _) = any => if let Err(error) = ready {
+                self.put_off(&error).await;
+            },
+            () = self.clock.sleep(most) => {}
+        }
     }
-    Ok(())
+
+    /// Waits a while for what may pass.
+    pub(crate) async fn put_off(&self, error: &journal::Error) {
+        tracing::warn!(%error, stream = %self.stream, "the journal cannot be read; what is known goes on");
+        self.health.degraded(error.to_string());
+        tokio::select! {
+            biased;
+            () = self.drain.started() => {}
+            () = self.clock.sleep(PAUSE) => {}
+        }
+    }
 }

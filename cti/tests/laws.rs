@@ -43,8 +43,9 @@ proptest! {
     }
 
     #[test]
+    // in less time than a plan stays valid: behind that the rate of the centre is held, and not that of the plan
     fn the_unprotected_never_enter_faster_than_the_bucket_lets_them(
-        gaps in prop::collection::vec(0.0..1.0f64, 1..150), rate in 0.05..3.0f64, ordered: bool,
+        gaps in prop::collection::vec(0.0..1.0f64, 1..70), rate in 0.05..3.0f64, ordered: bool,
     ) {
         run(async {
             let world = world(Config::default()).await;

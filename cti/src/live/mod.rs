@@ -11,7 +11,7 @@ use journal::{Journal, Stream};
 use service::health::{Check, Pulse};
 use service::{Clock, Drain, metric};
 
-use crate::follow::{next_of, wait_for_any};
+use crate::follow::Reader;
 use crate::gate::Gate;
 pub use queues::Now;
 use queues::Queues;
@@ -35,42 +35,45 @@ pub(crate) struct Follow {
 
 impl Follow {
     /// Follows until the drain.
-    ///
-    /// # Errors
-    /// When the journal is closed or broken for good.
-    pub(crate) async fn run(self) -> journal::Result<()> {
+    pub(crate) async fn run(self) {
         metric::describe_counter("cti_views_malformed_total", "records of the stream views that could not be read");
-        let mut next = next_of(&*self.journal, Stream::Views).await?;
+        let (journal, stream) = (&*self.journal, Stream::Views);
+        let (clock, drain, health) = (&self.clock, &self.drain, &self.health);
+        let reader = Reader { journal, stream, clock, drain, health };
+        let mut next = reader.beginning().await;
         let mut queues = Queues::default();
         let mut painted = None;
-        while !self.drain.is_started() {
+        while !drain.is_started() {
             self.pulse.beat();
-            let read = self.read(&mut next, &mut queues).await?;
-            let now = self.clock.monotonic();
-            if painted.is_none_or(|at| now.saturating_sub(at) >= TICK) {
+            let read = self.read(&reader, &mut next, &mut queues).await;
+            let now = clock.monotonic();
+            let due = painted.is_none_or(|at| now.saturating_sub(at) >= TICK);
+            if due {
                 painted = Some(now);
-                let figures = queues.now();
-                match figures.is_empty() {
-                    true => self.health.degraded("no figures have come yet: is the aggregator running?"),
-                    false => self.health.ok(),
-                }
-                self.gate.see(figures);
-                metric::counter("cti_views_malformed_total", &[]).absolute(queues.malformed());
+                self.paint(&queues);
             }
             if !read {
-                let pause = if painted == Some(now) { IDLE } else { TICK };
-                wait_for_any(&*self.journal, Stream::Views, &next, pause, &self.clock, &self.drain).await?;
-                if !self.drain.is_started() {
+                reader.wait_for_any(&next, if due { IDLE } else { TICK }).await;
+                if !drain.is_started() {
                     // Frames of one tick come together: one picture for all of them.
-                    self.clock.sleep(Duration::from_millis(20)).await;
+                    clock.sleep(Duration::from_millis(20)).await;
                 }
             }
         }
-        Ok(())
+    }
+
+    fn paint(&self, queues: &Queues) {
+        let figures = queues.now();
+        match figures.is_empty() {
+            true => self.health.degraded("no figures have come yet: is the aggregator running?"),
+            false => self.health.ok(),
+        }
+        self.gate.see(figures);
+        metric::counter("cti_views_malformed_total", &[]).absolute(queues.malformed());
     }
 
     /// Reads what there is; whether that was anything.
-    async fn read(&self, next: &mut Vec<u64>, queues: &mut Queues) -> journal::Result<bool> {
+    async fn read(&self, reader: &Reader<'_>, next: &mut Vec<u64>, queues: &mut Queues) -> bool {
         let mut any = false;
         for partition in 0..next.len() {
             match self.journal.read(Stream::Views, partition as u32, next[partition], READ.0, READ.1).await {
@@ -83,18 +86,13 @@ impl Follow {
                 Err(journal::Error::Damaged { offset, .. }) => next[partition] = offset + 1,
                 Err(journal::Error::Beyond { .. }) => {
                     // Another journal, or an older copy of it: what was known is of another world.
-                    *next = next_of(&*self.journal, Stream::Views).await?;
+                    *next = reader.beginning().await;
                     *queues = Queues::default();
-                    return Ok(true);
+                    return true;
                 }
-                Err(error) => self.put_off(error).await?,
+                Err(error) => reader.put_off(&error).await,
             }
         }
-        Ok(any)
-    }
-
-    async fn put_off(&self, error: journal::Error) -> journal::Result<()> {
-        self.health.degraded(error.to_string());
-        crate::follow::put_off(error, &self.clock, &self.drain).await
+        any
     }
 }
