@@ -22,6 +22,8 @@ pub struct Storm {
     pub median_ms: f64,
     /// Until the last had.
     pub last_ms: f64,
+    /// Attempts that failed and were repeated.
+    pub failed: usize,
 }
 
 /// Clients that are there now.
@@ -105,7 +107,7 @@ impl Herd {
             }
         }
         let spread: Spread = took.into_iter().collect();
-        Ok(Storm { median_ms: spread.median(), last_ms: spread.max() })
+        Ok(Storm { median_ms: spread.median(), last_ms: spread.max(), failed: failed.load(Relaxed) })
     }
 }
 
