@@ -47,8 +47,10 @@ pub struct Emptying {
     waited_s: f64,
 }
 
-/// The measured capacity counts in full after some of these, seconds.
+/// The measured capacity counts in full after some of these, seconds …
 const MEMORY_S: f64 = 120.0;
+/// … and not before so many calls could have been served: of a queue with few agents two minutes tell nothing.
+const MEMORY_CALLS: f64 = 30.0;
 /// The belief is not corrected beyond these.
 const RATIO: (f64, f64) = (0.3, 3.0);
 /// Patience that is assumed before anybody lost it, seconds, and how many lost calls that assumption weighs.
@@ -69,10 +71,10 @@ impl Emptying {
         let believed = seen.agents.max(0.0) / seen.service_s.unwrap_or(default_service_s).max(1e-3);
         if let Some(last) = self.last.filter(|last| last.at_s < seen.at_s) {
             let seconds = seen.at_s - last.at_s;
-            if last.waiting > 0.0 && seen.waiting > 0.0 && believed > 0.0 && seen.answered >= last.answered {
-                let measured = (seen.answered - last.answered) as f64 / seconds;
-                let weight = 1.0 - (-seconds / MEMORY_S).exp();
-                self.ratio += weight * (measured / believed - self.ratio);
+            if last.waiting > 0.0 && believed > 0.0 && seen.answered >= last.answered {
+                let (served, busy_s) = served_while_waiting(&last, seen, believed * self.ratio);
+                let weight = 1.0 - (-busy_s / MEMORY_S.max(MEMORY_CALLS / believed)).exp();
+                self.ratio += weight * (served / busy_s / believed - self.ratio);
                 self.ratio = self.ratio.clamp(RATIO.0, RATIO.1);
             }
             if seen.abandoned >= last.abandoned && seen.waited_s >= last.waited_s {
@@ -91,9 +93,56 @@ impl Emptying {
     }
 }
 
+/// How many entered service between two figures while somebody waited, and for how many seconds somebody did. The first figures show a
+/// queue; if the later ones show none, it ran empty on the way. To leave such times out would be to count only those in which too few
+/// were served to empty it: a queue of one or two would seem to be served by nobody.
+fn served_while_waiting(last: &Seen, seen: &Seen, capacity_per_s: f64) -> (f64, f64) {
+    let (answered, seconds) = ((seen.answered - last.answered) as f64, seen.at_s - last.at_s);
+    if seen.waiting > 0.0 {
+        return (answered, seconds);
+    }
+    // who came after it was empty did not wait
+    let served = answered.min(last.waiting);
+    // the last of n moments that fall anywhere is at n/(n+1) of the way; sooner, where the way was long for so few
+    let gone = last.waiting.max(1.0);
+    let at_most_s = seconds * gone / (gone + 1.0);
+    let busy_s = if served > 0.0 && capacity_per_s > 0.0 { at_most_s.min(served / capacity_per_s) } else { at_most_s };
+    (served, busy_s.max(1e-6))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A queue of `agents`, 180 s a call, where each caller who waits is served before the next one comes: seen each `step_s`.
+    fn short_queue(agents: f64, step_s: f64) -> f64 {
+        let (mut emptying, mut answered, mut at_s, capacity) = (Emptying::default(), 0, 0.0, agents / 180.0);
+        let mut chances = (0..).map(|i: u64| ((i * 7_919 + 13) % 10_007) as f64 / 10_007.0 + 5e-5);
+        let mut left_s = 0.0;
+        let mut drain = Drain { capacity_per_s: 0.0, patience_per_s: 0.0 };
+        while at_s < 400_000.0 {
+            // one comes when nobody waits, and is served after an exponential time
+            let waiting = if left_s > 0.0 { 1.0 } else { 0.0 };
+            let seen = Seen { at_s, waiting, agents, service_s: Some(180.0), answered, ..Seen::default() };
+            drain = emptying.learn(&seen, 180.0);
+            at_s += step_s;
+            if waiting > 0.0 {
+                left_s -= step_s;
+                answered += u64::from(left_s <= 0.0);
+            } else {
+                left_s = -chances.next().unwrap_or(1.0).ln() / capacity;
+            }
+        }
+        drain.capacity_per_s / capacity
+    }
+
+    #[test]
+    fn a_queue_that_is_emptied_again_and_again_is_served_as_fast_as_it_is_emptied() {
+        for (agents, step_s) in [(4.0, 1.0), (10.0, 1.0), (4.0, 10.0), (40.0, 1.0)] {
+            let ratio = short_queue(agents, step_s);
+            assert!((0.7..1.4).contains(&ratio), "{agents} agents, each {step_s} s: {ratio} of the capacity");
+        }
+    }
 
     fn busy(at_s: f64, answered: u64) -> Seen {
         Seen { at_s, waiting: 5.0, agents: 100.0, service_s: Some(180.0), answered, ..Seen::default() }
