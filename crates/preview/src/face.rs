@@ -105,9 +105,10 @@ async fn preview(
     let (runtime, tasks) = (Handle::current(), face.tasks.clone());
     let work = move || {
         let still = move |_| !called_off.load(Ordering::Relaxed) && !drain.is_started();
-        // nobody listens when the asker is gone
-        let _ = tell.send(runtime.block_on(face.answer(&tenant, from, to, question, &still)));
+        let answer = runtime.block_on(face.answer(&tenant, from, to, question, &still));
+        // first the seat: who has their answer may ask again
         drop(seat);
+        let _ = tell.send(answer); // nobody listens when the asker is gone
     };
     let full = |_| Problem::too_many("as many tasks are running as may be", AGAIN_S);
     tasks.spawn_blocking("preview", work).map_err(full)?;

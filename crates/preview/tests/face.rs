@@ -1,19 +1,20 @@
 //! `POST /v1/preview` over a store of made-up calls.
 
 mod made_up;
+mod records;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
-use made_up::records::stored;
 use made_up::world;
 use model::Directory;
 use model::control::Kind;
 use preview::face::{Face, router};
 use preview::recorded::Recorded;
 use preview::scenario::{Place, Scenario};
+use records::stored;
 use serde_json::{Value, json};
 use service::http::{Auth, Role};
 use service::{Clock, Drain, Tasks};

@@ -1,7 +1,5 @@
 //! A centre that is made up, so that everything about it is known, and what a record of it shows.
 
-pub mod records;
-
 use std::sync::Arc;
 
 use model::Time;
