@@ -49,7 +49,8 @@ pub async fn run(door: &str, rate: u64, length: Duration, clock: &Clock, seen: &
     let tasks = Tasks::new("posts", ON_THE_WAY, clock.clone(), Drain::new());
     let acknowledged: Arc<Mutex<Vec<f64>>> = Arc::default();
     let (begun, mut due, mut calls, mut events) = (clock.monotonic(), BinaryHeap::new(), 0, 0);
-    let counted_from_us = now_us() + super::WARM.as_micros() as u64;
+    let begun_us = now_us();
+    let counted_from_us = begun_us + super::WARM.as_micros() as u64;
     loop {
         while tasks.len() >= ON_THE_WAY {
             clock.sleep(Duration::from_millis(1)).await;
@@ -62,7 +63,7 @@ pub async fn run(door: &str, rate: u64, length: Duration, clock: &Clock, seen: &
             calls += 1;
         }
         let (mut body, mut count) = (Vec::new(), 0);
-        let (now, stamp) = (Time(clock.now_ms()), now_us());
+        let now = Time(clock.now_ms());
         while due.peek().is_some_and(|Due(std::cmp::Reverse((at, _)), _)| *at <= elapsed_ms) {
             let Some(Due(std::cmp::Reverse((at, call)), step)) = due.pop() else { break };
             for envelope in step_of(call, step, now) {
@@ -70,7 +71,8 @@ pub async fn run(door: &str, rate: u64, length: Duration, clock: &Clock, seen: &
                 body.push(b'\n');
                 count += 1;
             }
-            seen.sent(call, STEPS[step].1, stamp);
+            // When it happened, not when there was room to send it: who measures must not wait with those who are measured.
+            seen.sent(call, STEPS[step].1, begun_us + at * 1_000);
             if let Some((after, _)) = STEPS.get(step + 1) {
                 due.push(Due(std::cmp::Reverse((at + after - STEPS[step].0, call)), step + 1));
             }
