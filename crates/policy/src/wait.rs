@@ -78,7 +78,7 @@ impl Drain {
 }
 
 /// How wrong the published waits were: the mean of the absolute difference, over the last callers by exponential weight.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Measured {
     /// Mean absolute error, seconds.
     pub error_s: f64,

@@ -1,6 +1,6 @@
 //! What holds for a queue at a moment: the plan, with the orders of persons and carriers that are in force then.
 
-use model::control::{By, Figures, Level, Order, PlanIssued, Thresholds};
+use model::control::{Automatic, By, Figures, Level, Order, PlanIssued, Thresholds};
 use model::{QueueId, Time};
 
 use super::{Lead, Override, Queue};
@@ -88,8 +88,10 @@ impl Queue {
     pub(super) fn force<'a>(&'a self, name: &QueueId, overrides: &[Override], now: Time, hour: usize) -> Force<'a> {
         let plan = self.plan.as_ref();
         let mut orders = plan.map_or_else(|| unplanned(now), |plan| planned(plan, &self.figures));
-        let ordered = Ordered::of(name, overrides, now);
-        ordered.over(&mut orders);
+        let automatic =
+            Automatic { level: orders.level, rate_per_s: orders.rate_per_s, divert_share: orders.divert_share };
+        let all = combined(name, automatic, overrides, now);
+        (orders.level, orders.rate_per_s, orders.divert_share) = (all.level, all.rate_per_s, all.divert_share);
         Force {
             queue: self,
             orders,
@@ -171,20 +173,23 @@ impl Ordered {
         all
     }
 
-    fn over(self, orders: &mut Orders) {
-        if let Some(level) = self.locked {
-            orders.level = level;
-        }
-        orders.level = orders.level.max(self.at_least.unwrap_or(Level::Normal));
+    fn over(self, automatic: Automatic) -> Automatic {
+        let level = self.locked.unwrap_or(automatic.level).max(self.at_least.unwrap_or(Level::Normal));
         if self.operator_per_s.or(self.carrier_per_s).is_none() {
-            return;
+            return Automatic { level, ..automatic };
         }
         // below level 2 the automatic rate limits nobody: only the order does, and it is a rate, not a share of the callers
-        let automatic = if orders.level < Level::DivertShare { OPEN_PER_S } else { orders.rate_per_s };
-        if orders.level < Level::DivertShare {
-            orders.divert_share = 0.0;
+        let limits = level >= Level::DivertShare;
+        let rate_per_s = if limits { automatic.rate_per_s } else { OPEN_PER_S };
+        Automatic {
+            level: level.max(Level::DivertShare),
+            rate_per_s: split::combine(rate_per_s, self.operator_per_s, self.carrier_per_s),
+            divert_share: if limits { automatic.divert_share } else { 0.0 },
         }
-        orders.rate_per_s = split::combine(automatic, self.operator_per_s, self.carrier_per_s);
-        orders.level = orders.level.max(Level::DivertShare);
     }
+}
+
+/// What holds of a queue when what the load asks for and the orders of persons and carriers are put together.
+pub(super) fn combined(queue: &QueueId, automatic: Automatic, overrides: &[Override], now: Time) -> Automatic {
+    Ordered::of(queue, overrides, now).over(automatic)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::TargetId;
-use model::control::{Kind, PlanIssued, Thresholds};
+use model::control::{Kind, PlanIssued, Share, Thresholds};
 
 use super::Target;
 use crate::split;
@@ -27,6 +27,13 @@ pub(super) fn leads(
     plan: Option<&PlanIssued>,
     targets: &BTreeMap<TargetId, Target>,
 ) -> (Vec<Lead>, Vec<f64>) {
+    let (leads, weights) = there(thresholds, targets);
+    let shares = planned(&leads, plan).unwrap_or_else(|| shares(&leads, &weights, diverted_per_s(plan)));
+    (leads, shares)
+}
+
+/// Those of its targets that there are, with their weights.
+fn there(thresholds: &Thresholds, targets: &BTreeMap<TargetId, Target>) -> (Vec<Lead>, Vec<f64>) {
     let mut leads = Vec::with_capacity(thresholds.targets.len());
     let mut weights = Vec::with_capacity(thresholds.targets.len());
     for toward in &thresholds.targets {
@@ -39,8 +46,16 @@ pub(super) fn leads(
             weights.push(toward.weight);
         }
     }
-    let shares = planned(&leads, plan).unwrap_or_else(|| shares(&leads, &weights, diverted_per_s(plan)));
-    (leads, shares)
+    (leads, weights)
+}
+
+/// The split that a plan should say now.
+pub(super) fn split(thresholds: &Thresholds, targets: &BTreeMap<TargetId, Target>, diverted_per_s: f64) -> Vec<Share> {
+    let (leads, weights) = there(thresholds, targets);
+    let shares = shares(&leads, &weights, diverted_per_s);
+    let share =
+        |(lead, share): (Lead, f64)| Share { target: lead.target, share, capacity_per_s: lead.state.capacity_per_s };
+    leads.into_iter().zip(shares).map(share).collect()
 }
 
 /// What a queue offers, as far as it can be taken.
@@ -83,7 +98,7 @@ fn diverted_per_s(plan: Option<&PlanIssued>) -> f64 {
 }
 
 /// Each target's share of `diverted_per_s`: by what it can take, whom it helps, and how much it is preferred.
-pub(super) fn shares(leads: &[Lead], weights: &[f64], diverted_per_s: f64) -> Vec<f64> {
+fn shares(leads: &[Lead], weights: &[f64], diverted_per_s: f64) -> Vec<f64> {
     let heaviest = weights.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
     let preferred: Vec<split::Target> = leads
         .iter()

@@ -16,8 +16,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use model::control::{
-    Affirmed, By, Envelope, Event, Figures, OverrideSet, PlanIssued, ServiceConfigured, ServiceWeighed,
-    TargetConfigured, TargetObserved, Thresholds, Tier,
+    Affirmed, Automatic, By, Envelope, Event, Figures, OverrideSet, PlanIssued, ServiceConfigured, ServiceWeighed,
+    Share, TargetConfigured, TargetObserved, Thresholds, Tier,
 };
 use model::{EventId, OverrideId, QueueId, ServiceId, TargetId, TenantId, Time};
 
@@ -193,11 +193,11 @@ impl Tenant {
             }
             Event::OverrideSet(set) => self.order(set, stamp()),
             Event::OverrideCleared(cleared) => self.clear(&cleared.id),
-            Event::TargetConfigured(target) => self.target(target, true, stamp()),
+            Event::TargetConfigured(target) => self.set_target(target, true, stamp()),
             Event::TargetRemoved(removed) => match self.targets.get(&removed.target) {
                 Some(held) => {
                     let gone = TargetConfigured { version: removed.version, ..held.configured.clone() };
-                    self.target(&gone, false, stamp())
+                    self.set_target(&gone, false, stamp())
                 }
                 None => Applied::Refused,
             },
@@ -208,11 +208,11 @@ impl Tenant {
                 }
                 _ => Applied::Same,
             },
-            Event::ServiceConfigured(service) => self.service(service, true, stamp()),
+            Event::ServiceConfigured(service) => self.set_service(service, true, stamp()),
             Event::ServiceRemoved(removed) => match self.services.get(&removed.service) {
                 Some(held) => {
                     let gone = ServiceConfigured { version: removed.version, ..held.configured.clone() };
-                    self.service(&gone, false, stamp())
+                    self.set_service(&gone, false, stamp())
                 }
                 None => Applied::Refused,
             },
@@ -257,7 +257,7 @@ impl Tenant {
         if self.overrides.len() < before { Applied::Changed } else { Applied::Same }
     }
 
-    fn target(&mut self, configured: &TargetConfigured, present: bool, stamp: Stamp) -> Applied {
+    fn set_target(&mut self, configured: &TargetConfigured, present: bool, stamp: Stamp) -> Applied {
         let held = self.targets.get(&configured.target).map_or(0, |held| held.configured.version);
         let applied = replaces(configured.version, held);
         if applied == Applied::Changed {
@@ -267,7 +267,7 @@ impl Tenant {
         applied
     }
 
-    fn service(&mut self, configured: &ServiceConfigured, present: bool, stamp: Stamp) -> Applied {
+    fn set_service(&mut self, configured: &ServiceConfigured, present: bool, stamp: Stamp) -> Applied {
         let held = self.services.get(&configured.service).map_or(0, |held| held.configured.version);
         let applied = replaces(configured.version, held);
         if applied == Applied::Changed {
@@ -305,6 +305,31 @@ impl Tenant {
     /// Every queue of which something was decided, in no order.
     pub fn queues(&self) -> impl Iterator<Item = (&QueueId, &Queue)> {
         self.queues.iter()
+    }
+
+    /// What holds of a queue when what the load asks for and the orders that are in force are put together.
+    pub fn combined(&self, queue: &QueueId, automatic: Automatic, now: Time) -> Automatic {
+        force::combined(queue, automatic, &self.overrides, now)
+    }
+
+    /// How a plan should split `diverted_per_s` over a queue's targets now.
+    pub fn split(&self, thresholds: &Thresholds, diverted_per_s: f64) -> Vec<Share> {
+        leads::split(thresholds, &self.targets, diverted_per_s)
+    }
+
+    /// A target, whether it is there or was removed.
+    pub fn target(&self, target: &TargetId) -> Option<&Target> {
+        self.targets.get(target)
+    }
+
+    /// A call service, whether it is there or was removed.
+    pub fn service(&self, service: &ServiceId) -> Option<&Service> {
+        self.services.get(service)
+    }
+
+    /// An override that was not cleared, whether it is over or not.
+    pub fn held(&self, id: &OverrideId) -> Option<&Override> {
+        self.overrides.iter().find(|held| held.set.id == *id)
     }
 
     /// Overrides that hold at a moment, the oldest first.
