@@ -70,6 +70,7 @@ impl Server {
             format!("pusher.listen.address={face}"),
             format!("receiver.listen.address={door}"),
             "cti.listen.address=127.0.0.1:0".to_owned(),
+            "console.listen.address=127.0.0.1:0".to_owned(),
             "cti.agi.listen.address=127.0.0.1:0".to_owned(),
             "collector.sources.made.kind=replay".to_owned(),
             format!("collector.sources.made.config.paths=[\"{}\"]", recording.display()),

@@ -36,7 +36,7 @@ impl Product {
             own.extend(["--set".to_owned(), format!("{key}=127.0.0.1:{port}")]);
         }
         // whoever asks the gate says where, in `arguments`; the later wins
-        for key in ["cti.listen.address", "cti.agi.listen.address"] {
+        for key in ["console.listen.address", "cti.listen.address", "cti.agi.listen.address"] {
             own.extend(["--set".to_owned(), format!("{key}=127.0.0.1:0")]);
         }
         let arguments: Vec<_> = own.into_iter().chain(arguments.iter().map(|&text| text.to_owned())).collect();

@@ -64,6 +64,7 @@ impl Victim {
             format!("receiver.listen.address=127.0.0.1:{}", port + 1),
             format!("process.ops.address=127.0.0.1:{}", port + 2),
             "cti.listen.address=127.0.0.1:0".to_owned(),
+            "console.listen.address=127.0.0.1:0".to_owned(),
             "cti.agi.listen.address=127.0.0.1:0".to_owned(),
             "receiver.auth.anonymous=operator".to_owned(),
             "collector.sources.nothing.kind=replay".to_owned(),

@@ -9,13 +9,14 @@ use tidegate_tests::product::binary;
 use tokio::process::Command;
 
 /// Which program reads which files, to check them without starting anything.
-const READERS: [(&str, &[&str], &[&str]); 7] = [
+const READERS: [(&str, &[&str], &[&str]); 8] = [
     ("tidegate", &["up", "--check"], &["tidegate.toml", "asterisk.toml"]),
     ("collector", &["--check"], &["collector.toml", "asterisk.toml", "tidegate.toml"]),
     ("receiver", &["--check"], &["receiver.toml", "asterisk.toml"]),
     ("aggregator", &["--check"], &["aggregator.toml"]),
     ("pusher", &["--check"], &["pusher.toml"]),
     ("cti", &["--check"], &["cti.toml"]),
+    ("console", &["--check"], &["console.toml"]),
     ("simulator", &["--check"], &["simulator.toml"]),
 ];
 /// Read by `tidegate import`, which `odd_calls.rs` runs with it.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use service::{Error, Result};
 
-use crate::{import, preview, quarantine, rebuild, report, token, up};
+use crate::{control, import, preview, quarantine, rebuild, report, token, up};
 
 /// A call-traffic middle platform: collects what phone systems say, keeps one stream of events, folds it into figures.
 #[derive(Debug, Parser)]
@@ -32,8 +32,48 @@ enum Command {
     Quarantine(Quarantine),
     /// Read everything in a data directory, journal and store, and name all that is damaged.
     Verify(Data),
+    /// Judge what was decided: whether a record was changed, removed or moved since it was sealed.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Judge thresholds before they are set.
+    #[command(subcommand)]
+    Thresholds(Thresholds),
     /// Make an API token: prints it once, and the line for the configuration.
     Token(Token),
+}
+
+/// `tidegate audit`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Read all records of `control` and their seals, from a data directory or an exported file.
+    Verify(Verify),
+}
+
+/// `tidegate audit verify`.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) data: Data,
+    /// An exported file (GET /v1/audit/export) instead of a data directory.
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    pub(crate) export: Option<PathBuf>,
+    /// The hash of everything as it was noted elsewhere: notices a cut end, too.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) hash: Option<String>,
+}
+
+/// `tidegate thresholds`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Thresholds {
+    /// Tell everything that is wrong with a file of thresholds (docs/spec/control.md); changes nothing.
+    Check {
+        /// TOML, or JSON where the name ends in .json: a table `queues`, thresholds by queue.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Also whether the queues and targets are there that it names.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
 }
 
 /// Where the data is.
@@ -344,6 +384,8 @@ async fn run(command: Command) -> Result<()> {
         Command::Rebuild(args) => rebuild::run(args).await,
         Command::Quarantine(args) => quarantine::run(args.what).await,
         Command::Verify(args) => rebuild::verify(args).await,
+        Command::Audit(what) => control::audit(what).await,
+        Command::Thresholds(what) => control::thresholds(what).await,
         Command::Token(args) => token::run(args.what),
     }
 }

@@ -7,6 +7,7 @@
 //! Start at `cli.rs` (what can be typed), then `up.rs`.
 
 mod cli;
+mod control;
 mod data;
 mod front;
 mod import;

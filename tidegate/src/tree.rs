@@ -67,6 +67,11 @@ impl Tree {
         self.layers.section::<pusher::config::Config>("pusher").config.listen.address.to_string()
     }
 
+    /// Where control is asked for.
+    pub(crate) fn console_address(&self) -> String {
+        self.layers.section::<console::config::Config>("console").config.listen.address.to_string()
+    }
+
     fn section<T: ConfigFile>(&mut self, name: &'static str) -> T {
         let loaded = self.layers.section::<T>(name);
         self.problems.extend("", loaded.problems);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use aggregator::Aggregator;
 use collector::Collector;
+use console::Console;
 use cti::Cti;
 use pusher::Pusher;
 use receiver::Receiver;
@@ -28,6 +29,7 @@ pub(crate) async fn run(args: Up) -> Result<()> {
     let receiver = tree.plan::<Receiver>();
     let aggregator = tree.plan::<Aggregator>();
     let pusher = tree.plan::<Pusher>();
+    let console = tree.plan::<Console>();
     let cti = tree.plan::<Cti>();
     let simulator = if simulated { Some(tree.plan::<Simulator>()) } else { None };
     if args.print_config {
@@ -55,6 +57,7 @@ pub(crate) async fn run(args: Up) -> Result<()> {
     host.build::<Receiver>(receiver.ok_or_else(unplanned)?).await?;
     host.build::<Aggregator>(aggregator.ok_or_else(unplanned)?).await?;
     host.build::<Pusher>(pusher.ok_or_else(unplanned)?).await?;
+    host.build::<Console>(console.ok_or_else(unplanned)?).await?;
     host.build::<Cti>(cti.ok_or_else(unplanned)?).await?;
     let (keeper, journal, upkeep) = (host.context("journal"), Arc::clone(&opened.journal), tree.journal.clone());
     let drain = keeper.drain.clone();
@@ -98,6 +101,7 @@ fn announce(tree: &Tree, simulated: bool) {
         let control = tree.simulator().control.listen.address;
         println!("  Simulator   http://{control}/v1/state   (no source is configured: a simulated call centre plays)");
     }
+    println!("  Control     http://{}/v1/plans", tree.console_address());
     println!("  Health      http://{}/readyz", tree.process.ops.address);
     println!("  Stop        Ctrl-C");
     println!();
