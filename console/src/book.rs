@@ -98,7 +98,7 @@ impl Book {
     fn read(&mut self, read: &Read<'_>) {
         match read {
             Read::Record(record) => self.take(record),
-            Read::Skipped(_) => self.skipped += 1,
+            Read::Skipped => self.skipped += 1,
             Read::Until(next) => self.next = *next,
         }
     }

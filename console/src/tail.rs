@@ -24,7 +24,7 @@ pub(crate) enum Read<'a> {
     /// The next record.
     Record(&'a Record),
     /// A record that cannot be read, or that is no longer kept, was stepped over.
-    Skipped(&'a Error),
+    Skipped,
     /// Everything before this offset was given.
     Until(u64),
 }
@@ -67,7 +67,7 @@ impl Tail {
                         error => return Err(error),
                     };
                     tracing::warn!(%stream, %error, "stepped over what cannot be read");
-                    give(Read::Skipped(&error));
+                    give(Read::Skipped);
                 }
             }
         }

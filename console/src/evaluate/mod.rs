@@ -7,6 +7,7 @@
 //! - Invariant: figures that are older than their queue's V decide nothing: the plan stays, and whoever enforces it falls back by itself.
 
 mod effect;
+mod platform;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -78,6 +79,7 @@ impl Evaluator {
     /// One tick: times ascend.
     pub fn tick(&mut self, now: Time, table: &Table, look: &Look, pace: Pace) -> Vec<Decided> {
         let mut decided = over(now, table);
+        decided.extend(platform::news(now, table));
         self.gates.forget(now);
         let agents = self.agents(now, table, look);
         let defaults = Thresholds::default();

@@ -1,6 +1,6 @@
 use super::*;
 use crate::figures::Counts;
-use model::control::{By, Envelope, Level, Order, OverrideSet};
+use model::control::{By, Envelope, Level, Order, OverrideSet, Tier};
 use policy::fair::Group;
 
 const START: i64 = 1_795_227_000;
@@ -126,6 +126,15 @@ fn a_flood_goes_up_and_comes_down_one_level_at_a_time_and_its_effect_is_measured
     for pair in levels.windows(2) {
         assert_eq!(pair[0].1, pair[1].0, "{levels:?}");
     }
+    let tiers: Vec<Tier> = desk
+        .log
+        .iter()
+        .filter_map(|envelope| match &envelope.event {
+            Event::TierChanged(changed) => Some(changed.tier),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(tiers, [Tier::Threshold, Tier::Normal]);
     let effects = desk.log.iter().filter(|envelope| matches!(envelope.event, Event::EffectMeasured(_))).count();
     assert!(effects >= 2, "{effects} effects of {} changes", levels.len());
     let plan = desk.plans()[1];

@@ -116,7 +116,8 @@ impl Watch {
         let automatic =
             Automatic { level: orders.level, rate_per_s: orders.rate_per_s, divert_share: orders.divert_share };
         let all = view.tenant.combined(view.name, automatic, view.now);
-        let rate = |counted: &policy::rate::Counted| counted.per_s(now_s, WINDOW_S);
+        // the sum of nothing is -0
+        let rate = |counted: &policy::rate::Counted| counted.per_s(now_s, WINDOW_S) + 0.0;
         let flow = model::control::Flow {
             attempts_per_s: rate(&self.flow.attempts),
             first_per_s: rate(&self.flow.first),
