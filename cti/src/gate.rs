@@ -166,6 +166,11 @@ impl Gate {
             return with(Why::HardPhone, Answer::enter(Why::HardPhone));
         }
         let (caller, again) = self.caller(asked, force);
+        if force.plan == 0 && caller.protected.is_some() {
+            // An order without a plan says nothing of what the queue bears: that nobody knows a rate is no reason to refuse these.
+            standing.gate.entered_anyway(now_s, orders, &force.rules);
+            return with(why(Reason::Protected, caller.protected, again), Answer::enter(Why::Open));
+        }
         let heard = heard(asked.at, force);
         let reason = standing.gate.decide_heard(now_s, &caller, orders, &force.rules, &force.stale, heard);
         if reason.enters() {

@@ -151,7 +151,7 @@ async fn an_order_of_a_person_holds_and_ends_by_itself_and_outlives_the_console(
 
 #[tokio::test]
 async fn an_order_without_any_plan_is_enforced_as_far_as_it_goes() {
-    let world = world(Config::default()).await;
+    let world = world(Config { vip: vec!["49307777".into()], ..Config::default() }).await;
     world.set_up(Thresholds::default(), 1_000.0);
     assert_eq!(world.ask("49301").reason, Why::NoPlan);
     let until = model::Time::from_secs(START_S + 200);
@@ -161,6 +161,7 @@ async fn an_order_without_any_plan_is_enforced_as_far_as_it_goes() {
     assert!((1..=5).contains(&entered), "{entered}");
     world.hear(By::Operator("ann".into()), set("all", Order::LevelAtLeast { level: Level::DivertAll }));
     assert_eq!(world.ask("49307").reason, Why::AllDiverted);
+    assert_eq!(world.ask("49307777").reason, Why::Vip);
     world.hear(By::Operator("ann".into()), set("hard", Order::LevelLocked { level: Level::HardPhone }));
     let answer = world.ask("49308");
     assert_eq!((answer.reason, answer.level, answer.target), (Why::HardPhone, 4, Kind::HumanQueue));

@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep};
 /// First of the ports of this PBX and of what belongs to it.
 const BASE: u16 = 13_000;
 const AGI: u16 = BASE + 573;
-const HTTP: u16 = BASE + 912;
+const HTTP: u16 = BASE + 574;
 /// How long anything may take that is waited for.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -280,7 +280,9 @@ impl Orders {
             .await?;
         }
         let toward = |target: &str| Toward { target: target.into(), weight: 1.0, capacity_per_s: None };
-        let thresholds = Thresholds { targets: vec![toward("bot"), toward("web")], ..Thresholds::default() };
+        // Nobody works for the queue here: without a floor even the protected would be better served elsewhere.
+        let targets = vec![toward("bot"), toward("web")];
+        let thresholds = Thresholds { targets, floor_per_s: 1.0, ..Thresholds::default() };
         self.say(ThresholdsSet { queue: "sales".into(), version: 1, thresholds }).await
     }
 
