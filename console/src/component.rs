@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use journal::{Journal, Stream};
 use model::{Directory, TenantId};
-use preview::scenario::{Place, Scenario};
+use preview::scenario::Scenario;
 use service::config::{ConfigFile, Problems};
 use service::{Component, Context, Error, metric};
 use store::Reports;
@@ -139,15 +139,7 @@ fn previews(
 
 fn in_force(books: &Books, tenant: &TenantId) -> Scenario {
     let book = books.look();
-    let Some(held) = book.table.tenant(tenant) else { return Scenario::default() };
-    let queues = held.queues().map(|(queue, held)| (queue.clone(), (**held.thresholds()).clone())).collect();
-    let place = |held: &policy::plan::Target| Place {
-        kind: held.configured.kind,
-        capacity_per_s: held.configured.capacity_per_s,
-        containment: held.observed.as_ref().and_then(|seen| seen.containment).unwrap_or(held.configured.containment),
-    };
-    let targets = held.targets().filter(|(_, held)| held.configured.enabled);
-    Scenario { queues, targets: targets.map(|(target, held)| (target.clone(), place(held))).collect() }
+    book.table.tenant(tenant).map(Scenario::in_force).unwrap_or_default()
 }
 
 fn tail(journal: &Arc<dyn Journal>, context: &Context) -> Tail {

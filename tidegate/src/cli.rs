@@ -265,7 +265,7 @@ pub(crate) struct Preview {
     /// What shall be tried: thresholds by queue and targets, TOML or JSON (docs/reference/preview.md).
     #[arg(long, value_name = "FILE")]
     pub(crate) thresholds: PathBuf,
-    /// What it is compared with. Not given: everybody enters.
+    /// What it is compared with. Not given: the thresholds in force; without any, everybody enters.
     #[arg(long, value_name = "FILE")]
     pub(crate) current: Option<PathBuf>,
     /// The first seed of what is drawn.

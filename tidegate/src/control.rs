@@ -98,7 +98,7 @@ async fn known(dir: &Path) -> Result<Known> {
 }
 
 /// Everything that was decided.
-async fn table(journal: &dyn Journal) -> journal::Result<Table> {
+pub(crate) async fn table(journal: &dyn Journal) -> journal::Result<Table> {
     let (mut table, mut next) = (Table::default(), journal.earliest(Stream::Control, 0).await?);
     let end = journal.end(Stream::Control, 0).await?;
     while next < end {

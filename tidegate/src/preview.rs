@@ -12,7 +12,8 @@ use preview::scenario::Scenario;
 use service::{Clock, Error, Result};
 
 use crate::cli::{Preview, Shown};
-use crate::data::{self, open_existing};
+use crate::control;
+use crate::data::{self, Opened, open_existing};
 use crate::progress::Progress;
 
 /// Steps in which progress is told.
@@ -20,7 +21,6 @@ const STEPS: f64 = 1_000.0;
 
 pub(crate) async fn run(args: Preview) -> Result<()> {
     let proposed = scenario("--thresholds", &args.thresholds)?;
-    let current = args.current.as_deref().map_or(Ok(Scenario::default()), |path| scenario("--current", path))?;
     let opened = open_existing(&args.data.data, &Clock::system()).await?;
     let directory = data::directory(&opened.store).await?;
     let tenant = tenant(&directory, args.tenant.as_deref())?;
@@ -31,6 +31,10 @@ pub(crate) async fn run(args: Preview) -> Result<()> {
     drop(still);
     finish(&reading);
     let ready = Ready::of(recorded, &tenant, &directory).map_err(refused)?;
+    let current = match args.current.as_deref() {
+        Some(path) => scenario("--current", path)?,
+        None => in_force(&opened, &tenant).await?.within(ready.queues()),
+    };
     let asked = Asked {
         // a proposal may leave out targets that the current file describes, and the other way round
         proposed: proposed.clone().with_targets_of(&current),
@@ -77,6 +81,12 @@ fn finish(bar: &Bar) {
     if let Some(bar) = bar.lock().ok().and_then(|mut bar| bar.take()) {
         bar.finish();
     }
+}
+
+/// The thresholds that the data directory says are in force.
+async fn in_force(opened: &Opened, tenant: &TenantId) -> Result<Scenario> {
+    let table = control::table(&*opened.journal).await.map_err(|error| data::journal_failed(&error))?;
+    Ok(table.tenant(tenant).map(Scenario::in_force).unwrap_or_default())
 }
 
 fn scenario(flag: &str, path: &Path) -> Result<Scenario> {

@@ -161,7 +161,7 @@ impl Face {
     ) -> Result<Answer, Error> {
         let recorded = Recorded::read(self.reports.as_ref(), tenant, from, to, still).await?;
         let preview = Preview::of(recorded, tenant, &self.directory)?;
-        let in_force = (self.in_force)(tenant);
+        let in_force = (self.in_force)(tenant).within(preview.queues());
         let asked = Asked {
             proposed: question.thresholds.with_targets_of(&in_force),
             current: question.current.map_or_else(|| in_force.clone(), |current| current.with_targets_of(&in_force)),

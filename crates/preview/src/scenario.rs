@@ -52,6 +52,35 @@ impl Scenario {
         read.map_err(|e: String| Error::refused(at, e.trim().to_owned()))
     }
 
+    /// What is in force for a tenant, with the targets that callers may be led to.
+    pub fn in_force(tenant: &policy::plan::Tenant) -> Scenario {
+        let place = |held: &policy::plan::Target| Place {
+            kind: held.configured.kind,
+            capacity_per_s: held.configured.capacity_per_s,
+            containment: held
+                .observed
+                .as_ref()
+                .and_then(|seen| seen.containment)
+                .unwrap_or(held.configured.containment),
+        };
+        let targets = tenant.targets().filter(|(_, held)| held.present && held.configured.enabled);
+        Scenario {
+            queues: tenant.queues().map(|(queue, held)| (queue.clone(), (**held.thresholds()).clone())).collect(),
+            targets: targets.map(|(target, held)| (target.clone(), place(held))).collect(),
+        }
+    }
+
+    /// Without queues that had no calls, and without targets that are no more: what is in force may speak of more than a period shows.
+    #[must_use]
+    pub fn within(mut self, queues: &[QueueId]) -> Scenario {
+        self.queues.retain(|queue, _| queues.contains(queue));
+        for thresholds in self.queues.values_mut() {
+            thresholds.targets.retain(|toward| self.targets.contains_key(&toward.target));
+            thresholds.offers.retain(|target| self.targets.contains_key(target));
+        }
+        self
+    }
+
     /// Everything that is wrong with it: impossible, contradictory, of a queue or target that is not there.
     pub fn faults(&self, at: &str, queues: &[QueueId]) -> Vec<Fault> {
         let mut faults = Vec::new();

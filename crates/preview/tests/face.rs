@@ -10,7 +10,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use made_up::world;
 use model::Directory;
-use model::control::Kind;
+use model::control::{Kind, Thresholds, Toward};
 use preview::face::{Face, router};
 use preview::recorded::Recorded;
 use preview::scenario::{Place, Scenario};
@@ -24,6 +24,9 @@ use tower::ServiceExt as _;
 async fn face(recorded: &Recorded, role: Role) -> Router {
     let mut in_force = Scenario::default();
     in_force.targets.insert("chat".into(), Place { kind: Kind::Chat, capacity_per_s: 1.0, containment: 0.7 });
+    // what is in force may speak of queues without calls and of targets that are no more
+    let gone = Toward { target: "gone".into(), weight: 1.0, capacity_per_s: None };
+    in_force.queues.insert("closed".into(), Thresholds { targets: vec![gone], ..Thresholds::default() });
     let mut directory = Directory::default();
     directory.tenants.insert("shop".into(), directory.tenant(&"shop".into()));
     let store = stored(recorded, "shop").await;
