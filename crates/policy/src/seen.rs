@@ -70,7 +70,6 @@ impl Emptying {
     pub fn learn(&mut self, seen: &Seen, default_service_s: f64) -> Drain {
         let believed = seen.agents.max(0.0) / seen.service_s.unwrap_or(default_service_s).max(1e-3);
         if let Some(last) = self.last.filter(|last| last.at_s < seen.at_s) {
-            let seconds = seen.at_s - last.at_s;
             if last.waiting > 0.0 && believed > 0.0 && seen.answered >= last.answered {
                 let (served, busy_s) = served_while_waiting(&last, seen, believed * self.ratio);
                 let weight = 1.0 - (-busy_s / MEMORY_S.max(MEMORY_CALLS / believed)).exp();
