@@ -374,8 +374,7 @@ mod tests {
         let rules = Rules::default();
         let stale = Staleness { static_per_s: 0.2, ..Staleness::default() };
         let silent = Heard { silent_s: 100.0, ..Heard::default() };
-        let ask =
-            |orders: &Orders, heard| Gate::default().decide_heard(0.0, &SOMEBODY, orders, &rules, &stale, heard);
+        let ask = |orders: &Orders, heard| Gate::default().decide_heard(0.0, &SOMEBODY, orders, &rules, &stale, heard);
         assert_eq!(ask(&orders(Level::DivertAll, 0.0, 3.0), silent), Reason::AgentFree);
         assert_eq!(
             ask(&orders(Level::DivertAll, 5.0, 0.0), silent),
