@@ -1,8 +1,9 @@
 //! The fold of one journal partition: events in, changes out. Who owns it loads, stores and publishes.
 //!
 //! ```text
-//! loop { needs(batch) → load from the store → apply(each) → take_changes() → add rows, publish views
-//!        now and then: store call(id)… of the changed calls with rows and positions, then evict_closed() }
+//! loop { each event: apply it if holds(subject), else it waits → needs(waiting) → load from the store → apply them
+//!        now and then: take_changes() → add rows, publish views; what is taken seldom is counted seldom
+//!        and less often: store call(id)… of the changed calls with rows and positions, then evict_closed() }
 //! ```
 //!
 //! **Invariant:** [`Changes::rows`] are differences. Summed over all changes of a partition since its beginning they are the
@@ -277,6 +278,7 @@ impl PartitionFold {
         change
     }
 
+    #[inline(always)] // an event is large: each call on its way would copy it
     fn apply_call(&mut self, e: Envelope) -> Change {
         let Subject::Call(id) = &e.subject else { return Change::Unchanged };
         let held = match self.calls.get_mut(id) {

@@ -471,7 +471,7 @@ fn a_fold_that_tells_no_views_counts_alike_and_has_them_all_at_the_end() {
         assert_eq!(a, b);
     }
     let views = |fold: &PartitionFold| {
-        fold.views().into_iter().map(|v| (v.key(), format!("{v:?}"))).collect::<std::collections::BTreeMap<_, _>>()
+        fold.views().into_iter().map(|v| (v.key(), format!("{v:?}"))).collect::<BTreeMap<_, _>>()
     };
     assert_eq!(views(&told), views(&untold));
     assert_eq!(views(&told).len(), 6);

@@ -25,7 +25,7 @@ use ours::Way;
 const CALLS: usize = 80_000;
 const SEED: u64 = 1;
 /// Runs of each side.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 /// The command's allocator: what is measured is what runs.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -82,17 +82,35 @@ pub fn decode(path: &Path, now: impl Fn() -> Duration) -> anyhow::Result<Duratio
 
 fn each(path: &Path, mut what: impl FnMut(Envelope)) -> anyhow::Result<()> {
     let mut lines = BufReader::with_capacity(READ_BYTES, File::open(path)?);
-    let mut line = Vec::with_capacity(4_096);
     let mut reader = Reader::default();
-    while lines.read_until(b'\n', &mut line)? > 0 {
-        line.pop();
-        match reader.read(&line).with_context(|| String::from_utf8_lossy(&line).into_owned())? {
-            Parsed::Known(event) => what(event),
-            Parsed::Unknown(head) => anyhow::bail!("{} is of no known type", head.ty),
+    let mut read = |line: &[u8]| match reader.read(line).with_context(|| String::from_utf8_lossy(line).into_owned())? {
+        Parsed::Known(event) => {
+            what(event);
+            Ok(())
         }
-        line.clear();
+        Parsed::Unknown(head) => anyhow::bail!("{} is of no known type", head.ty),
+    };
+    let mut begun = Vec::new(); // of a line that goes on in the next portion
+    loop {
+        let portion = lines.fill_buf()?;
+        if portion.is_empty() {
+            return Ok(());
+        }
+        let mut from = 0;
+        for end in memchr::memchr_iter(b'\n', portion) {
+            if begun.is_empty() {
+                read(&portion[from..end])?;
+            } else {
+                begun.extend_from_slice(&portion[..end]);
+                read(&begun)?;
+                begun.clear();
+            }
+            from = end + 1;
+        }
+        begun.extend_from_slice(&portion[from..]);
+        let len = portion.len();
+        lines.consume(len);
     }
-    Ok(())
 }
 
 fn take(fold: &mut PartitionFold, pass: &mut Pass) {

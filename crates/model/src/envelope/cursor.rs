@@ -96,6 +96,12 @@ impl<'a, 't> Cursor<'a, 't> {
         Ok(self.texts.share(text))
     }
 
+    /// The text of a tenant, mostly that of the event before.
+    pub(super) fn text_again(&mut self, role: Role) -> Read<Arc<str>> {
+        let text = self.text()?;
+        Ok(self.texts.share_again(role, text))
+    }
+
     pub(super) fn share_again(&mut self, role: Role, text: &str) -> Arc<str> {
         self.texts.share_again(role, text)
     }

@@ -17,6 +17,7 @@ use super::cursor::{Cursor, Odd, Read, digits_of};
 use super::{ATTRIBUTE_BYTES_MAX, Envelope, Quality};
 
 /// Reads an envelope that lies as we write it.
+#[inline(always)]
 pub(super) fn read(bytes: &[u8], texts: &mut Texts) -> Read<Envelope> {
     let text = std::str::from_utf8(bytes).map_err(|_| Odd)?;
     let c = &mut Cursor::new(text, texts);
@@ -29,8 +30,7 @@ pub(super) fn read(bytes: &[u8], texts: &mut Texts) -> Read<Envelope> {
     let subject = subject_of(c, subject)?;
     let time = c.must("\"time\":")?.time()?;
     c.must("\"datacontenttype\":\"application/json\"")?;
-    let tenant = if c.key("\"tenant\":") { Some(c.text()?) } else { None };
-    let tenant = tenant.map(|text| TenantId(c.share_again(Role::Tenant, text)));
+    let tenant = if c.key("\"tenant\":") { Some(TenantId(c.text_again(Role::Tenant)?)) } else { None };
     let observed_time = if c.key("\"observedtime\":") { Some(c.time()?) } else { None };
     let cause_id = if c.key("\"causeid\":") { Some(EventId::new(c.text()?)) } else { None };
     let seq = if c.key("\"seq\":") { Some(digits_of(c.text()?.as_bytes())?) } else { None };

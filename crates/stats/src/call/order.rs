@@ -31,6 +31,7 @@ pub struct Entry {
 }
 
 impl Entry {
+    #[inline(always)] // large: each call on its way would copy it
     pub(super) fn new(e: Envelope) -> Entry {
         Entry {
             rank: e.event.rank(),
