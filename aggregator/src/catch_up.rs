@@ -271,6 +271,7 @@ impl Target {
 }
 
 async fn save(shard: &mut Shard, store: &dyn Reports) -> Result<()> {
+    shard.settle(store).await?;
     let snapshot = shard.snapshot().await;
     store.checkpoint(std::slice::from_ref(&snapshot.change)).await?;
     shard.saved();

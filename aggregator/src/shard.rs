@@ -18,10 +18,9 @@ use crate::rules::Rules;
 use crate::telemetry::Telemetry;
 use crate::{Result, states};
 
-/// Events folded between two looks at other tasks while others live on the same threads: about a millisecond.
+/// Events folded between two looks at other tasks while others live on the same threads: less than a millisecond.
 const LIVE_CHUNK: usize = 256;
-/// The same when nobody waits. A call whose events come in one chunk is counted once and not taken back and counted
-/// again.
+/// The same when nobody waits.
 const BULK_CHUNK: usize = 2_048;
 /// Records encoded or loaded between two looks at other tasks.
 const CHUNK: usize = 256;
@@ -142,7 +141,8 @@ impl Shard {
         rules: Rules,
     ) -> Result<Self> {
         let resumed = store.resume(&taken.held.part).await?;
-        let mut fold = PartitionFold::new(rules.settings);
+        let fold = PartitionFold::new(rules.settings);
+        let mut fold = if tells { fold } else { fold.untold() };
         states::load(&mut fold, &resumed.states)?;
         let as_of = resumed.open_calls.iter().map(stats::call::Record::last_at).max().unwrap_or_default();
         let alive = resumed.open_calls.into_iter().filter(|record| as_of - record.last_at() <= FORGOTTEN_MS);
@@ -186,18 +186,21 @@ impl Shard {
         Position::new(self.partition.0, self.partition.1, self.next)
     }
 
-    /// Folds a batch. What was folded before (the offsets below [`Self::next`]) is skipped.
+    /// Folds a batch. What was folded before (the offsets below [`Self::next`]) is skipped. What changed is taken out once, at the
+    /// end, or, when nobody waits for it, not before [`Self::settle`]: a call is counted once for all its events until then.
     pub(crate) async fn ingest(&mut self, store: &dyn Reports, batch: &Batch, telemetry: &Telemetry) -> Result<()> {
         for records in batch.records.chunks(self.chunk) {
-            let mut events = Vec::with_capacity(records.len());
-            for record in records.iter().filter(|record| record.offset >= self.next) {
+            let (next, mut waiting) = (self.next, Vec::new());
+            for record in records.iter().filter(|record| record.offset >= next) {
                 match self.reader.read(&record.value) {
-                    Ok(Parsed::Known(event)) => events.push(event),
+                    Ok(Parsed::Known(event)) if self.is_stored(&event.subject) => waiting.push(event),
+                    Ok(Parsed::Known(event)) => self.apply(event, telemetry),
                     Ok(Parsed::Unknown(head)) => telemetry.unknown(&head.ty),
                     Err(error) => telemetry.malformed(self.part(), record.offset, &error),
                 }
             }
-            self.fold(store, events, telemetry).await?;
+            self.load_calls(store, &waiting).await?;
+            waiting.into_iter().for_each(|event| self.apply(event, telemetry));
             let Some(last) = records.last() else { continue };
             if last.offset >= self.next {
                 self.unsaved += last.offset + 1 - self.next;
@@ -208,18 +211,19 @@ impl Shard {
             tokio::task::yield_now().await;
         }
         self.next = self.next.max(batch.next);
-        Ok(())
+        if self.tells { self.settle(store).await } else { Ok(()) }
     }
 
-    async fn fold(&mut self, store: &dyn Reports, events: Vec<Envelope>, telemetry: &Telemetry) -> Result<()> {
-        self.load_calls(store, &events).await?;
-        for event in events {
-            self.as_of = self.as_of.max(event.time);
-            let subject = event.subject.clone();
-            if self.fold.apply(event) == stats::agent::Change::Refused {
-                telemetry.refused(self.part(), &subject);
-            }
+    fn apply(&mut self, event: Envelope, telemetry: &Telemetry) {
+        self.as_of = self.as_of.max(event.time);
+        let subject = event.subject.clone();
+        if self.fold.apply(event) == stats::agent::Change::Refused {
+            telemetry.refused(self.part(), &subject);
         }
+    }
+
+    /// Takes what changed out of the fold: into the rows, and among what is to be stored and told.
+    pub(crate) async fn settle(&mut self, store: &dyn Reports) -> Result<()> {
         let changes = self.fold.take_changes();
         let missing = self.ledger.missing(&changes.rows);
         if !missing.is_empty() {
@@ -230,22 +234,31 @@ impl Shard {
         Ok(())
     }
 
+    /// Whether it is a call that is not in memory and that the store may have: it must be loaded before it is spoken of. A call of
+    /// which nothing was heard before is remembered.
+    fn is_stored(&mut self, subject: &Subject) -> bool {
+        let Subject::Call(id) = subject else { return false };
+        if self.fold.holds(subject) {
+            return false;
+        }
+        match &mut self.known {
+            Some(known) => self.in_flight.contains_key(id) || !known.insert(hash(id)),
+            None => true,
+        }
+    }
+
     /// Loads what the store has of the calls that these events speak of.
     async fn load_calls(&mut self, store: &dyn Reports, events: &[Envelope]) -> Result<()> {
-        let needs = self.fold.needs(events);
-        let mut wanted = Vec::new();
-        let mut loaded = Vec::new();
-        for id in needs {
-            if let Some(call) = self.in_flight.get(&id) {
-                loaded.push(call.record()?);
-            } else if self.known.as_ref().is_none_or(|known| known.contains(&hash(&id))) {
-                wanted.push(id);
-            } else if let Some(known) = &mut self.known {
-                known.insert(hash(&id));
-            }
-        }
         if self.known.as_ref().is_some_and(|known| known.len() > KNOWN_MAX) {
             self.known = None;
+        }
+        let mut wanted = Vec::new();
+        let mut loaded = Vec::new();
+        for id in self.fold.needs(events) {
+            match self.in_flight.get(&id) {
+                Some(call) => loaded.push(call.record()?),
+                None => wanted.push(id),
+            }
         }
         if !wanted.is_empty() {
             loaded.extend(store.calls_by_id(&wanted).await?);

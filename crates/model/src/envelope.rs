@@ -281,8 +281,12 @@ impl Reader {
 }
 
 /// The quick way first, because nearly all that is read was written by [`Envelope::to_json`].
+#[inline(always)] // an envelope is large: each call on its way would copy it
 fn parse(bytes: &[u8], texts: &mut Texts) -> Result<Parsed, Error> {
-    quick::read(bytes, texts).map_or_else(|_| Envelope::parse_any(bytes), |envelope| Ok(Parsed::Known(envelope)))
+    match quick::read(bytes, texts) {
+        Ok(envelope) => Ok(Parsed::Known(envelope)),
+        Err(_) => Envelope::parse_any(bytes),
+    }
 }
 
 impl Serialize for Envelope {

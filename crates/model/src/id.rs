@@ -96,6 +96,9 @@ impl EventId {
     /// From any text.
     pub fn new(id: impl AsRef<str>) -> Self {
         let text = id.as_ref();
+        if let Ok(letters) = text.as_bytes().try_into() {
+            return EventId(Letters::Short { len: SHORT as u8, letters }); // nearly every one
+        }
         let mut letters = [0; SHORT];
         EventId(match letters.get_mut(..text.len()) {
             Some(place) => {
@@ -112,6 +115,17 @@ impl EventId {
             Letters::Long(text) => text,
             Letters::Short { .. } => std::str::from_utf8(self.as_bytes()).unwrap_or_default(), // it was a text
         }
+    }
+
+    /// Eight bytes that equal ids have alike, and different ones seldom: for a quick no.
+    pub fn mark(&self) -> u64 {
+        let bytes = match &self.0 {
+            Letters::Short { letters, .. } => letters.as_slice(),
+            Letters::Long(text) => text.as_bytes(),
+        };
+        let word = |word: Option<&[u8; 8]>| word.map_or(0, |word| u64::from_le_bytes(*word));
+        // the first half of 16 hexadecimal digits, a nibble each, with the second beside it
+        word(bytes.first_chunk()) << 4 ^ word(bytes.get(8..).and_then(<[u8]>::first_chunk))
     }
 
     /// The bytes of the text of the id.

@@ -2,25 +2,43 @@
 
 use std::sync::Arc;
 
+use crate::time::Minute;
+
 /// So many texts are remembered; each place keeps the last that fell on it.
 const PLACES: usize = 8_192;
 
 /// Gives equal texts the same memory, as far as it remembers them: what a reader of many events sees again (a source, a queue, an
 /// agent, a call that is going on) costs it no allocation. Bounded: a text that falls on the place of another takes it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Texts {
     places: Vec<Option<Arc<str>>>,
+    /// The sources and tenants that were read last: nearly always those that are read next.
+    last: [Option<Arc<str>>; 2],
+    /// The minute that was read last.
+    pub(crate) minute: Minute,
 }
 
 impl Texts {
     /// Remembers nothing.
     pub(crate) const fn forgetful() -> Texts {
-        Texts { places: Vec::new() }
+        Texts { places: Vec::new(), last: [None, None], minute: Minute::NONE }
     }
 
     /// Remembers the texts of many events.
     pub(crate) fn new() -> Texts {
-        Texts { places: vec![None; PLACES] }
+        Texts { places: vec![None; PLACES], last: [None, None], minute: Minute::NONE }
+    }
+
+    /// The text of a source or a tenant, which is mostly the one before.
+    pub(crate) fn share_again(&mut self, role: Role, text: &str) -> Arc<str> {
+        if let Some(known) = &self.last[role as usize]
+            && **known == *text
+        {
+            return Arc::clone(known);
+        }
+        let text = self.share(text);
+        self.last[role as usize] = Some(Arc::clone(&text));
+        text
     }
 
     /// The text, shared with those who had it before.
@@ -38,6 +56,15 @@ impl Texts {
             }
         }
     }
+}
+
+/// Whose text is mostly the one before.
+#[derive(Clone, Copy)]
+pub(crate) enum Role {
+    /// The source's.
+    Source,
+    /// The tenant's.
+    Tenant,
 }
 
 /// Multiply and rotate (Fibonacci hashing), eight bytes at a time, the last eight overlapping. Only speed depends on it.
@@ -68,6 +95,16 @@ mod tests {
         }
         assert!(texts.places.len() == PLACES, "bounded");
         assert!(!Arc::ptr_eq(&Texts::forgetful().share("a"), &Texts::forgetful().share("a")));
+    }
+
+    #[test]
+    fn the_text_before_is_given_again_and_another_takes_its_place() {
+        let mut texts = Texts::new();
+        for text in ["pbx1", "pbx1", "pbx2", "pbx1"] {
+            let (source, tenant) = (texts.share_again(Role::Source, text), texts.share_again(Role::Tenant, "acme"));
+            assert_eq!((&*source, &*tenant), (text, "acme"));
+            assert!(Arc::ptr_eq(&source, &texts.share(text)), "{text}: the memory is that of all who read it");
+        }
     }
 
     #[test]

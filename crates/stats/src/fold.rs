@@ -1,8 +1,9 @@
 //! The fold of one journal partition: events in, changes out. Who owns it loads, stores and publishes.
 //!
 //! ```text
-//! loop { needs(batch) → load from the store → apply(each) → take_changes() → add rows, publish views
-//!        now and then: store call(id)… of the changed calls with rows and positions, then evict_closed() }
+//! loop { each event: apply it if holds(subject), else it waits → needs(waiting) → load from the store → apply them
+//!        now and then: take_changes() → add rows, publish views; what is taken seldom is counted seldom
+//!        and less often: store call(id)… of the changed calls with rows and positions, then evict_closed() }
 //! ```
 //!
 //! **Invariant:** [`Changes::rows`] are differences. Summed over all changes of a partition since its beginning they are the
@@ -95,6 +96,8 @@ pub struct PartitionFold {
     sources: Map<SourceId, Kept<source::State>>,
     /// Agents, devices, queues and sources that changed, each once.
     dirty: Vec<Subject>,
+    /// Whether views are told with the changes.
+    tells: bool,
 }
 
 /// An agent, a device, a queue or a source in memory.
@@ -116,6 +119,21 @@ impl<S> Kept<S> {
         let first = change != Change::Unchanged && !std::mem::replace(&mut self.dirty, true);
         (change, first)
     }
+}
+
+/// Folds an event into the state of one thing; whether it is its first change since changes were taken. `None`: it would be the
+/// first word of a thing beyond the `most` that are followed.
+fn change<K: Clone + Eq + std::hash::Hash, S>(
+    all: &mut Map<K, Kept<S>>,
+    id: &K,
+    most: usize,
+    new: impl FnOnce() -> S,
+    fold: impl FnOnce(&mut S) -> Change,
+) -> Option<(Change, bool)> {
+    if let Some(kept) = all.get_mut(id) {
+        return Some(kept.change(fold));
+    }
+    (all.len() < most).then(|| all.entry(id.clone()).or_insert_with(|| Kept::new(new())).change(fold))
 }
 
 /// A call in memory.
@@ -152,6 +170,23 @@ impl PartitionFold {
             queues: Map::default(),
             sources: Map::default(),
             dirty: Vec::new(),
+            tells: true,
+        }
+    }
+
+    /// The same fold telling no views with its changes: nobody looks while it catches up, and an open call has a new view with
+    /// every event. [`PartitionFold::views`] has them all at the end.
+    #[must_use]
+    pub fn untold(mut self) -> PartitionFold {
+        self.tells = false;
+        self
+    }
+
+    /// Whether events of this subject can be folded in without a look into the store: all but those of calls not in memory.
+    pub fn holds(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Call(id) => self.calls.contains_key(id),
+            _ => true,
         }
     }
 
@@ -211,58 +246,49 @@ impl PartitionFold {
         self.sources.extend(states.into_iter().map(|s| (s.source.clone(), Kept::new(s))));
     }
 
-    /// Whether it speaks of a thing that is one too many.
-    fn is_surplus(&self, subject: &Subject) -> bool {
-        let most = self.settings.names_kept;
-        match subject {
-            Subject::Call(_) => false,
-            Subject::Agent(id) => self.agents.len() >= most && !self.agents.contains_key(id),
-            Subject::Device(id) => self.devices.len() >= most && !self.devices.contains_key(id),
-            Subject::Queue(id) => self.queues.len() >= most && !self.queues.contains_key(id),
-            Subject::Source(id) => self.sources.len() >= most && !self.sources.contains_key(id),
-        }
-    }
-
     /// Folds one event in. What the store has of its call must have been loaded before. [`Change::Refused`]: it speaks of a
     /// thing beyond [`Settings::names_kept`], or is one event too many of its call.
     pub fn apply(&mut self, e: Envelope) -> Change {
-        if self.is_surplus(&e.subject) {
-            return Change::Refused;
-        }
+        let most = self.settings.names_kept;
         let tenant = || e.tenant.clone().unwrap_or_else(|| TenantId::new("default"));
         let rows = &mut self.rows;
-        let (change, first) = match &e.subject {
+        let changed = match &e.subject {
             Subject::Call(_) => return self.apply_call(e),
             Subject::Agent(id) => {
-                let new = || Kept::new(agent::State::new(id.clone(), e.source.clone(), tenant()));
-                self.agents.entry(id.clone()).or_insert_with(new).change(|state| state.apply(&e, rows))
+                let new = || agent::State::new(id.clone(), e.source.clone(), tenant());
+                change(&mut self.agents, id, most, new, |state| state.apply(&e, rows))
             }
             Subject::Device(id) => {
-                let new = || Kept::new(device::State::new(id.clone(), e.source.clone(), tenant()));
-                self.devices.entry(id.clone()).or_insert_with(new).change(|state| state.apply(&e, rows))
+                let new = || device::State::new(id.clone(), e.source.clone(), tenant());
+                change(&mut self.devices, id, most, new, |state| state.apply(&e, rows))
             }
             Subject::Queue(id) => {
-                let new = || Kept::new(queue::State::new(id.clone(), e.source.clone(), tenant()));
-                self.queues.entry(id.clone()).or_insert_with(new).change(|state| state.apply(&e))
+                let new = || queue::State::new(id.clone(), e.source.clone(), tenant());
+                change(&mut self.queues, id, most, new, |state| state.apply(&e))
             }
             Subject::Source(id) => {
-                let new = || Kept::new(source::State::new(id.clone(), tenant()));
-                self.sources.entry(id.clone()).or_insert_with(new).change(|state| state.apply(&e, rows))
+                let new = || source::State::new(id.clone(), tenant());
+                change(&mut self.sources, id, most, new, |state| state.apply(&e, rows))
             }
         };
+        let Some((change, first)) = changed else { return Change::Refused };
         if first {
             self.dirty.push(e.subject);
         }
         change
     }
 
+    #[inline(always)] // an event is large: each call on its way would copy it
     fn apply_call(&mut self, e: Envelope) -> Change {
         let Subject::Call(id) = &e.subject else { return Change::Unchanged };
-        let new = || {
-            let tenant = e.tenant.clone().unwrap_or_else(|| TenantId::new("default"));
-            Box::new(Held::new(Record::new(id.clone(), e.source.clone(), tenant)))
+        let held = match self.calls.get_mut(id) {
+            Some(held) => held,
+            None => {
+                let tenant = e.tenant.clone().unwrap_or_else(|| TenantId::new("default"));
+                let held = Box::new(Held::new(Record::new(id.clone(), e.source.clone(), tenant)));
+                self.calls.entry(id.clone()).or_insert(held)
+            }
         };
-        let held = self.calls.entry(id.clone()).or_insert_with(new);
         if held.record.knows(&e.id) {
             return Change::Unchanged;
         }
@@ -282,24 +308,25 @@ impl PartitionFold {
             held.dirty = false;
             contribution::of_call(&held.record, 1, &mut self.rows);
             held.gauged = self.gauges.replace(held.gauged.take(), &held.record);
-            match held.record.live() {
-                Some(view) => {
-                    held.shown = true;
-                    let view = View::Call(view);
-                    changes.views.push((view.key(), Some(view)));
+            if held.record.closed {
+                changes.closed.push(id.clone());
+                if std::mem::take(&mut held.shown) && self.tells {
+                    changes.views.push((live::key("call/", id.as_str()), None));
                 }
-                None => {
-                    changes.closed.push(id.clone());
-                    if std::mem::take(&mut held.shown) {
-                        changes.views.push((live::key("call/", id.as_str()), None));
-                    }
-                    if !std::mem::replace(&mut held.lined, true) {
-                        self.closed.push_back(id.clone());
-                    }
+                if !std::mem::replace(&mut held.lined, true) {
+                    self.closed.push_back(id.clone());
                 }
+            } else if let Some(view) = self.tells.then(|| held.record.live()).flatten() {
+                held.shown = true;
+                let view = View::Call(view);
+                changes.views.push((view.key(), Some(view)));
             }
         }
-        changes.views.extend(self.gauges.take_touched().into_iter().map(|v| (v.key(), Some(v))));
+        if self.tells {
+            changes.views.extend(self.gauges.take_touched().into_iter().map(|v| (v.key(), Some(v))));
+        } else {
+            self.gauges.forget_touched();
+        }
         self.take_others(&mut changes);
         changes.rows = self.rows.take();
         changes
@@ -307,7 +334,7 @@ impl PartitionFold {
 
     fn take_others(&mut self, changes: &mut Changes) {
         for subject in std::mem::take(&mut self.dirty) {
-            if let Some(view) = self.view_of(&subject) {
+            if let Some(view) = self.tells.then(|| self.view_of(&subject)).flatten() {
                 changes.views.push((view.key(), Some(view)));
             }
             match subject {

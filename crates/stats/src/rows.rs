@@ -174,13 +174,9 @@ impl Rows {
         }
         let scopes = &self.scopes;
         let key = |(slot, start): (u32, i64)| scopes.key(slot, Time(start));
-        let rows = self
-            .keys
-            .drain(..)
-            .zip(sums.drain(..))
-            .filter(|(_, row)| !row.is_zero())
-            .map(|(k, row)| (key(k), row))
-            .collect();
+        let mut rows = Vec::with_capacity(self.keys.len()); // nearly all are not zero
+        let all = self.keys.drain(..).zip(sums.drain(..));
+        rows.extend(all.filter(|(_, row)| !row.is_zero()).map(|(k, row)| (key(k), row)));
         self.places.clear();
         self.recent = Default::default();
         self.scopes.forget_many();

@@ -454,3 +454,36 @@ fn the_expected_wait_is_the_sum_of_the_steps_of_a_queue_that_some_leave() {
     assert_eq!(expected_wait_ms(0, false, Some(2.0), Some(100.0), 0.0, None), Some(50.0), "nobody is free");
     assert_eq!(expected_wait_ms(1, true, Some(2.0), Some(100.0), 0.0, None), Some(100.0), "somebody is ahead");
 }
+
+#[test]
+fn a_fold_that_tells_no_views_counts_alike_and_has_them_all_at_the_end() {
+    let (mut told, mut untold) =
+        (PartitionFold::new(Settings::default()), PartitionFold::new(Settings::default()).untold());
+    for n in 0..3 {
+        let all = one_of_each().into_iter().map(|(subject, at, what)| (subject, at + n * 60_000, what));
+        all.for_each(|(subject, at, what)| {
+            assert_eq!(told.apply(event(subject, at, what.clone())), untold.apply(event(subject, at, what)))
+        });
+        let (mut a, mut b) = (told.take_changes(), untold.take_changes());
+        assert_eq!((a.views.is_empty(), b.views.is_empty()), (false, true));
+        a.views.clear();
+        [&mut a, &mut b].into_iter().for_each(|changes| changes.rows.sort_by(|x, y| x.0.cmp(&y.0)));
+        assert_eq!(a, b);
+    }
+    let views = |fold: &PartitionFold| {
+        fold.views().into_iter().map(|v| (v.key(), format!("{v:?}"))).collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(views(&told), views(&untold));
+    assert_eq!(views(&told).len(), 6);
+}
+
+#[test]
+fn events_whose_ids_begin_alike_are_different_events() {
+    let mut fold = folded(vec![("call/c1", 0, queued("sales"))]);
+    let named = |id: &str, at| model::Envelope { id: id.into(), ..event("call/c1", at, attached("order", id)) };
+    for id in ["0123456789abcdef0", "0123456789abcdef1", "0123456789abcdef0123456789abcdef0123"] {
+        assert_eq!(fold.apply(named(id, 1_000)), Change::Changed, "{id}");
+        assert_eq!(fold.apply(named(id, 2_000)), Change::Unchanged, "{id}");
+    }
+    assert_eq!(fold.call(&"c1".into()).unwrap().timeline().len(), 4);
+}

@@ -16,7 +16,16 @@ pub struct Duck {
     answers: BufReader<ChildStdout>,
 }
 
-/// One run of the query.
+/// What it can be asked.
+#[derive(Clone, Copy)]
+pub enum Ask {
+    /// Two counts, by one group-by.
+    Count,
+    /// Calls rebuilt and rows of them: the work of a fold, as far as SQL says it well.
+    Fold,
+}
+
+/// One run.
 #[derive(Deserialize)]
 pub struct Answer {
     /// Of DuckDB.
@@ -57,9 +66,13 @@ impl Duck {
         Ok(Duck { process, asks, answers })
     }
 
-    /// Runs the query.
-    pub fn run(&mut self) -> anyhow::Result<Answer> {
-        self.asks.as_mut().context("it was stopped")?.write_all(b"run\n")?;
+    /// Asks, and waits for the answer.
+    pub fn run(&mut self, ask: Ask) -> anyhow::Result<Answer> {
+        let word: &[u8] = match ask {
+            Ask::Count => b"count\n",
+            Ask::Fold => b"fold\n",
+        };
+        self.asks.as_mut().context("it was stopped")?.write_all(word)?;
         let mut line = String::new();
         self.answers.read_line(&mut line)?;
         serde_json::from_str(&line).with_context(|| format!("DuckDB answered {line:?}"))

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::text::Texts;
-use crate::time::{self, Time};
+use crate::text::{Role, Texts};
+use crate::time::Time;
 
 /// Not in our own form: ask the general parser.
 #[derive(Debug)]
@@ -26,7 +26,9 @@ impl<'a, 't> Cursor<'a, 't> {
         Cursor { text, at: 0, before_key: b'{', texts }
     }
 
-    /// Whether the next key is this one; then its value is next. `key` with its quotes and colon.
+    /// Whether the next key is this one; then its value is next. `key` with its quotes and colon. Inlined, because the key is known
+    /// where it is asked for: a comparison of so many bytes is then one of a few words.
+    #[inline(always)]
     pub(super) fn key(&mut self, key: &str) -> bool {
         let rest = &self.text.as_bytes()[self.at..];
         let found = rest.first() == Some(&self.before_key) && rest[1..].starts_with(key.as_bytes());
@@ -38,6 +40,7 @@ impl<'a, 't> Cursor<'a, 't> {
     }
 
     /// The next key must be this one.
+    #[inline(always)]
     pub(super) fn must(&mut self, key: &str) -> Read<&mut Self> {
         if self.key(key) { Ok(self) } else { Err(Odd) }
     }
@@ -93,13 +96,24 @@ impl<'a, 't> Cursor<'a, 't> {
         Ok(self.texts.share(text))
     }
 
+    /// The text of a tenant, mostly that of the event before.
+    pub(super) fn text_again(&mut self, role: Role) -> Read<Arc<str>> {
+        let text = self.text()?;
+        Ok(self.texts.share_again(role, text))
+    }
+
+    pub(super) fn share_again(&mut self, role: Role, text: &str) -> Arc<str> {
+        self.texts.share_again(role, text)
+    }
+
     pub(super) fn share(&mut self, text: &str) -> Arc<str> {
         self.texts.share(text)
     }
 
     /// A time in the form that we write.
     pub(super) fn time(&mut self) -> Read<Time> {
-        time::fast(self.text()?.as_bytes()).ok_or(Odd)
+        let text = self.text()?;
+        self.texts.minute.read(text.as_bytes()).ok_or(Odd)
     }
 
     /// A whole number without a sign.

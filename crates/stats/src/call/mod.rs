@@ -105,6 +105,9 @@ pub struct Record {
     /// Its events, in order. Served apart, as envelopes: [`Record::envelopes`].
     #[serde(skip)]
     timeline: Vec<Entry>,
+    /// The marks of their ids, in the same order: all that is looked at of a call's events when one more comes.
+    #[serde(skip)]
+    marks: Vec<u64>,
     /// What the fold has in hand between two events.
     #[serde(skip)]
     work: Work,
@@ -155,6 +158,7 @@ impl Record {
             ignored: 0,
             dropped: 0,
             timeline: Vec::new(),
+            marks: Vec::new(),
             work: Work::default(),
         }
     }

@@ -31,6 +31,7 @@ pub struct Entry {
 }
 
 impl Entry {
+    #[inline(always)] // large: each call on its way would copy it
     pub(super) fn new(e: Envelope) -> Entry {
         Entry {
             rank: e.event.rank(),
@@ -94,7 +95,8 @@ impl Entry {
 impl Record {
     /// Whether this event is in the record.
     pub fn knows(&self, id: &EventId) -> bool {
-        self.timeline.iter().any(|e| e.id == *id)
+        let mark = id.mark();
+        self.marks.iter().enumerate().any(|(i, known)| *known == mark && self.timeline[i].id == *id)
     }
 
     /// The events as they stand in the journal, in order.
@@ -125,7 +127,9 @@ impl Record {
             self.step(&entry);
             if self.timeline.capacity() == 0 {
                 self.timeline.reserve(8); // most calls have about so many events
+                self.marks.reserve(8);
             }
+            self.marks.push(entry.id.mark());
             self.timeline.push(entry);
         } else {
             let place = self.timeline.partition_point(|x| x.order() < entry.order());
@@ -154,6 +158,7 @@ impl Record {
             }
             fresh.step_at(entry, i == 0);
         }
+        fresh.marks = timeline.iter().map(|entry| entry.id.mark()).collect();
         fresh.timeline = timeline;
         *self = fresh;
     }
