@@ -16,6 +16,8 @@ use tokio::sync::mpsc;
 
 /// Decisions written at once.
 const BATCH: usize = 500;
+/// How long the first decision of a batch waits for others.
+const LINGER: Duration = Duration::from_millis(10);
 /// Sources whose losses are marked apart; those of more are only counted.
 const SOURCES_MAX: usize = 256;
 /// How long what is left may take to be written when the process ends.
@@ -89,6 +91,19 @@ impl Writer {
                 biased;
                 () = drain.started() => break,
                 _ = self.receiver.recv_many(&mut batch, BATCH) => {}
+            }
+            if batch.len() < BATCH {
+                // What comes together is written together: a sync of the disk for each decision would be most of its cost.
+                tokio::select! {
+                    biased;
+                    () = drain.started() => {}
+                    () = clock.sleep(LINGER) => {}
+                }
+                while batch.len() < BATCH
+                    && let Ok(envelope) = self.receiver.try_recv()
+                {
+                    batch.push(envelope);
+                }
             }
             let mut failures = 0_u32;
             while !batch.is_empty() {
