@@ -31,7 +31,9 @@ pub struct Counts {
     pub diverted: i64,
     /// Waits of all who left, milliseconds.
     pub waited_ms: i64,
-    /// Talk, hold and after-call work, milliseconds.
+    /// Calls whose talk is over.
+    pub completed: i64,
+    /// Their talk, hold and after-call work, milliseconds.
     pub handled_ms: i64,
 }
 
@@ -44,6 +46,7 @@ impl Counts {
             abandoned: get(Field::Abandoned) + get(Field::ShortAbandoned),
             diverted: get(Field::DivertedAtGate),
             waited_ms: get(Field::WaitAnsweredMs) + get(Field::WaitAbandonedMs) + get(Field::WaitOtherMs),
+            completed: get(Field::Completed),
             handled_ms: get(Field::TalkMs) + get(Field::HoldMs) + get(Field::WrapUpMs),
         }
     }
@@ -64,6 +67,7 @@ impl Counts {
             &mut grown.abandoned,
             &mut grown.diverted,
             &mut grown.waited_ms,
+            &mut grown.completed,
             &mut grown.handled_ms,
         ] {
             *number = (*number).max(0);
@@ -77,6 +81,7 @@ impl Counts {
         self.abandoned += sign * other.abandoned;
         self.diverted += sign * other.diverted;
         self.waited_ms += sign * other.waited_ms;
+        self.completed += sign * other.completed;
         self.handled_ms += sign * other.handled_ms;
     }
 }
@@ -115,6 +120,8 @@ pub struct Look {
 const KEPT_MS: i64 = 7_200_000;
 /// The handling time is of so long, milliseconds.
 const RECENT_MS: i64 = 3_600_000;
+/// Of fewer calls no handling time is told.
+const COMPLETED_MIN: i64 = 10;
 /// The most queues that are evaluated: whoever makes names up must not take all time.
 pub const QUEUES_MAX: usize = 10_000;
 
@@ -295,7 +302,9 @@ fn merged(parts: &BTreeMap<Part, (Version, View)>) -> Option<View> {
 fn service_s(sum: &Sum, now: Time) -> Option<f64> {
     let mut hour = Counts::default();
     sum.recent.range(now + -RECENT_MS..).for_each(|(_, counts)| hour.plus(counts));
-    (hour.answered > 0 && hour.handled_ms > 0).then(|| hour.handled_ms as f64 / 1_000.0 / hour.answered as f64)
+    // the first that are over are the short ones; and who still talks is no handled call
+    let told = hour.completed >= COMPLETED_MIN && hour.handled_ms > 0;
+    told.then(|| hour.handled_ms as f64 / 1_000.0 / hour.completed as f64)
 }
 
 /// Who can serve which queues. Never who is not ready or unknown, and nobody who is paused there.

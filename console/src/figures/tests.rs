@@ -37,6 +37,7 @@ fn row(start: Time, answered: i64, handled_ms: i64) -> Body {
     let mut row = Row::default();
     row.event.add(Field::Offered, answered);
     row.event.add(Field::Answered, answered);
+    row.event.add(Field::Completed, answered);
     row.event.add(Field::TalkMs, handled_ms);
     Body::Row(PartialRow { key, part: "events.call/0".into(), row })
 }
@@ -84,9 +85,20 @@ fn partial_queues_add_up_and_a_row_told_again_counts_once() {
     told.tell("queue/default/sales", 0, 1, queue(2, 1));
     told.tell("queue/default/sales", 1, 1, queue(3, 0));
     told.tell("row/x", 0, 1, row(Time(60_000), 2, 300_000));
-    told.tell("row/x", 0, 1, row(Time(60_000), 3, 540_000));
+    told.tell("row/x", 0, 1, row(Time(60_000), 30, 5_400_000));
     let now = sales(&mut told, Time(120_000));
-    assert_eq!((now.waiting, now.in_service, now.counts.answered, now.service_s), (5, 1, 3, Some(180.0)));
+    assert_eq!((now.waiting, now.in_service, now.counts.answered, now.service_s), (5, 1, 30, Some(180.0)));
+}
+
+#[test]
+fn a_handling_time_is_of_calls_that_are_over_and_of_enough_of_them() {
+    let mut told = told();
+    told.tell("row/x", 0, 1, row(Time(60_000), 9, 90_000));
+    assert_eq!(sales(&mut told, Time(120_000)).service_s, None, "the first that are over are the short ones");
+    let Body::Row(mut many) = row(Time(60_000), 20, 2_000_000) else { unreachable!() };
+    many.row.event.add(Field::Answered, 20);
+    told.tell("row/x", 0, 1, Body::Row(many));
+    assert_eq!(sales(&mut told, Time(120_000)).service_s, Some(100.0), "twenty more still talk");
 }
 
 #[test]
