@@ -142,7 +142,7 @@ impl Shard {
     ) -> Result<Self> {
         let resumed = store.resume(&taken.held.part).await?;
         let fold = PartitionFold::new(rules.settings);
-        let mut fold = if tells { fold } else { fold.untold() };
+        let mut fold = if told_as.is_some() { fold } else { fold.untold() };
         states::load(&mut fold, &resumed.states)?;
         let as_of = resumed.open_calls.iter().map(stats::call::Record::last_at).max().unwrap_or_default();
         let alive = resumed.open_calls.into_iter().filter(|record| as_of - record.last_at() <= FORGOTTEN_MS);
@@ -211,7 +211,7 @@ impl Shard {
             tokio::task::yield_now().await;
         }
         self.next = self.next.max(batch.next);
-        if self.tells { self.settle(store).await } else { Ok(()) }
+        if self.told_as.is_some() { self.settle(store).await } else { Ok(()) }
     }
 
     fn apply(&mut self, event: Envelope, telemetry: &Telemetry) {

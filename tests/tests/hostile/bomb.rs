@@ -44,7 +44,10 @@ async fn made_up_names_take_bounded_memory_are_counted_and_the_totals_are_right(
         if offered == calls {
             break;
         }
-        ensure!(offered < calls && Instant::now() < patience, "{calls} calls were offered, {offered} are in the report");
+        ensure!(
+            offered < calls && Instant::now() < patience,
+            "{calls} calls were offered, {offered} are in the report"
+        );
         sleep(Duration::from_millis(200)).await;
     }
     // Four partitions of calls, two of agents.

@@ -61,12 +61,10 @@ fn whatever_goes_wrong_everything_acknowledged_is_counted_once() {
 /// Seeds that failed once, and why.
 const FAILED_ONCE: [u64; 7] = [
     // An aggregator that was stopped woke up and told views over those of its heir.
-    27, 31, 76,
-    // A source fell silent between the looks of two pushers: the oracle's fault.
+    27, 31, 76, // A source fell silent between the looks of two pushers: the oracle's fault.
     36,
     // After a power cut the store's fences were those of a former time, and the heir's views passed for older ones.
-    62, 69,
-    // A half hour that was counted and taken back stayed on the board, empty.
+    62, 69, // A half hour that was counted and taken back stayed on the board, empty.
     70,
 ];
 
