@@ -206,7 +206,7 @@ impl Thresholds {
             let path = format!("stale.static_per_s.{hour}");
             found.within(&path, *rate, 0.0, RATE_MAX);
             found.unless(
-                !(*rate < self.floor_per_s),
+                rate.partial_cmp(&self.floor_per_s) != Some(std::cmp::Ordering::Less),
                 &path,
                 || format!("{rate} is below floor_per_s, {}", self.floor_per_s),
                 "raise it, or lower floor_per_s",
