@@ -136,8 +136,8 @@ impl Queues {
     }
 
     fn agents(&self) -> HashMap<AgentId, stats::live::Agent> {
-        let keys = self.views.keys().filter(|key| key.starts_with("agent/"));
-        let agent = |key: &Box<str>| match self.merged(key) {
+        let keys = self.views.keys().map(AsRef::as_ref).filter(|key: &&str| key.starts_with("agent/"));
+        let agent = |key: &str| match self.merged(key) {
             Some(View::Agent(agent)) => Some((agent.agent.clone(), agent)),
             _ => None,
         };
@@ -145,8 +145,8 @@ impl Queues {
     }
 
     fn sources(&self) -> HashMap<SourceId, stats::live::Source> {
-        let keys = self.views.keys().filter(|key| key.starts_with("source/"));
-        let source = |key: &Box<str>| match self.merged(key) {
+        let keys = self.views.keys().map(AsRef::as_ref).filter(|key: &&str| key.starts_with("source/"));
+        let source = |key: &str| match self.merged(key) {
             Some(View::Source(source)) => Some((source.source.clone(), source)),
             _ => None,
         };
