@@ -7,7 +7,7 @@
 //! - **Invariant:** what is configured replaces exactly the version before it; what does not, is refused, here as everywhere.
 //! - **Invariant:** a plan never gives way to an older one.
 //!
-//! Start at [`Table::apply`], then [`Queue::force`] (`force.rs`): what holds at a moment.
+//! Start at [`Table::apply`], then `Queue::force` (`force.rs`): what holds at a moment.
 
 mod force;
 mod leads;
