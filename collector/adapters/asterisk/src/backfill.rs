@@ -57,8 +57,9 @@ impl Translator {
     pub fn backfill(&mut self, lines: &[QueueLogLine], seen: Time) {
         let seen_s = seen.ms().div_euclid(1000);
         self.quality = Some(Quality::Inferred);
+        let mut clock = LogClock::default();
         for line in lines {
-            let at = line.at.ms() * 1000;
+            let at = clock.place(line.at);
             self.advance(at);
             let edge = line.at.ms().div_euclid(1000) <= seen_s;
             match (&line.call, &line.queue) {
@@ -82,7 +83,8 @@ impl Translator {
             call.direction = Some(Direction::Inbound);
             call
         });
-        let at = at.max(call.last_us);
+        // What was seen before comes before, and never at the same moment.
+        let at = if at > call.last_us { at } else { call.last_us + 1 };
         if call.over_us.is_none() {
             self.milestone(&mut call, line, uid, queue, at, edge);
         }
@@ -242,6 +244,23 @@ impl Translator {
             ("PausedReason", reason.as_deref().unwrap_or_default()),
         ]);
         self.member(&row, queue, interface, at);
+    }
+}
+
+/// The log knows only seconds; what it says within one happened in the order of its lines. Without that, a phone that rang out would
+/// seem to have rung after its caller had left.
+#[derive(Default)]
+struct LogClock {
+    second: Time,
+    lines: i64,
+}
+
+impl LogClock {
+    /// The moment of the next line, in microseconds: all lines of a second stay within its first millisecond.
+    fn place(&mut self, second: Time) -> i64 {
+        self.lines = if second == self.second { (self.lines + 1).min(999) } else { 0 };
+        self.second = second;
+        second.ms() * 1000 + self.lines
     }
 }
 
