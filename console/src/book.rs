@@ -16,8 +16,10 @@ use crate::tail::Read;
 
 /// Changes by persons that are kept in memory, for the undo and for explanations.
 const CHANGES_MAX: usize = 20_000;
-/// Plans whose place in the stream is kept.
-const PLANS_MAX: usize = 500_000;
+/// Plans whose place in the stream is kept, the latest: about 10 MB.
+const PLANS_MAX: usize = 50_000;
+
+type PlanKey = (TenantId, QueueId, u64);
 
 /// Something that a person or a carrier decided.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +42,9 @@ pub struct Book {
     /// The hash over all of it.
     pub chain: Chain,
     changes: VecDeque<Change>,
-    plans: BTreeMap<(TenantId, QueueId, u64), u64>,
+    plans: BTreeMap<PlanKey, u64>,
+    /// The same, the oldest first.
+    issued: VecDeque<PlanKey>,
     thresholds: BTreeMap<(TenantId, QueueId, u64), u64>,
     /// The next offset to read.
     next: u64,
@@ -69,9 +73,13 @@ impl Book {
         let applied = self.table.apply(&envelope);
         match &envelope.event {
             Event::PlanIssued(plan) if applied == Applied::Changed => {
-                self.plans.insert((envelope.tenant.clone(), plan.queue.clone(), plan.version), record.offset);
-                if self.plans.len() > PLANS_MAX {
-                    self.plans.pop_first();
+                let key = (envelope.tenant.clone(), plan.queue.clone(), plan.version);
+                self.plans.insert(key.clone(), record.offset);
+                self.issued.push_back(key);
+                if self.issued.len() > PLANS_MAX
+                    && let Some(oldest) = self.issued.pop_front()
+                {
+                    self.plans.remove(&oldest);
                 }
             }
             Event::ThresholdsSet(set) if applied == Applied::Changed => {

@@ -122,8 +122,8 @@ const KEPT_MS: i64 = 7_200_000;
 const RECENT_MS: i64 = 3_600_000;
 /// Of fewer calls no handling time is told.
 const COMPLETED_MIN: i64 = 10;
-/// The most queues that are evaluated: whoever makes names up must not take all time.
-pub const QUEUES_MAX: usize = 10_000;
+/// The most queues that are evaluated, those heard of first: whoever makes names up must not take all time and memory.
+pub const QUEUES_MAX: usize = 1_000;
 
 #[derive(Debug, Default)]
 struct Sum {

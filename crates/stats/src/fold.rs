@@ -223,7 +223,7 @@ impl PartitionFold {
             }
             self.calls.insert(id, held);
         }
-        self.gauges.forget_touched(); // what was loaded is not news
+        self.gauges.forget_touched(self.settings.names_kept); // what was loaded is not news
     }
 
     /// Takes stored agents back, at start or takeover.
@@ -323,9 +323,9 @@ impl PartitionFold {
             }
         }
         if self.tells {
-            changes.views.extend(self.gauges.take_touched().into_iter().map(|v| (v.key(), Some(v))));
+            changes.views.extend(self.gauges.take_touched(self.settings.names_kept));
         } else {
-            self.gauges.forget_touched();
+            self.gauges.forget_touched(self.settings.names_kept);
         }
         self.take_others(&mut changes);
         changes.rows = self.rows.take();
@@ -439,7 +439,7 @@ impl PartitionFold {
             }
             views.push((live::key("call/", id.as_str()), None));
         }
-        views.extend(self.gauges.take_touched().into_iter().map(|v| (v.key(), Some(v))));
+        views.extend(self.gauges.take_touched(self.settings.names_kept));
         views
     }
 

@@ -177,6 +177,39 @@ fn names_beyond_the_bound_are_refused_and_those_that_are_followed_and_calls_are_
 }
 
 #[test]
+fn queues_beyond_the_bound_go_with_their_last_open_call_and_come_back_with_the_next() {
+    let mut fold = PartitionFold::new(Settings { names_kept: 2, ..Settings::default() });
+    let shown = |fold: &PartitionFold| {
+        let key = |view: View| view.key();
+        let mut keys: Vec<_> = fold.views().into_iter().map(key).filter(|key| key.starts_with("queue/")).collect();
+        keys.sort();
+        keys
+    };
+    let enters = |fold: &mut PartitionFold, call: &str, queue: &str, ms: i64| {
+        apply(fold, vec![(call, ms, queued(queue))]);
+        fold.take_changes();
+    };
+    let leaves = |fold: &mut PartitionFold, call: &str, ms: i64| {
+        apply(fold, vec![(call, ms, ended(Party::Caller))]);
+        keys(&fold.take_changes()).into_iter().map(|(key, stays)| (key.to_owned(), stays)).collect::<Vec<_>>()
+    };
+    for (n, queue) in ["a", "b", "c", "d"].into_iter().enumerate() {
+        enters(&mut fold, &format!("call/{queue}"), queue, n as i64);
+    }
+    assert_eq!(shown(&fold).len(), 4, "somebody waits in each");
+    let told = leaves(&mut fold, "call/c", 10);
+    assert!(told.contains(&("queue/acme/c".to_owned(), false)), "{told:?}");
+    leaves(&mut fold, "call/d", 11);
+    let told = leaves(&mut fold, "call/a", 12);
+    assert!(told.contains(&("queue/acme/a".to_owned(), true)), "so many are kept without calls: {told:?}");
+    assert_eq!(shown(&fold), ["queue/acme/a", "queue/acme/b"]);
+    enters(&mut fold, "call/d2", "d", 20);
+    let waiting = |view: View| if let View::Queue(queue) = view { Some((queue.queue, queue.waiting)) } else { None };
+    let d = fold.views().into_iter().filter_map(waiting).find(|(queue, _)| queue.as_str() == "d");
+    assert_eq!(d, Some(("d".into(), 1)), "a place that was given up is counted from nothing");
+}
+
+#[test]
 fn only_calls_that_are_not_in_memory_are_asked_for() {
     let fold = folded(one_of_each());
     let batch = [("call/c3", 0), ("call/c1", 1), ("call/c2", 2), ("call/c3", 3)].map(|(s, ms)| event(s, ms, offered()));

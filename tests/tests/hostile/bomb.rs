@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep};
 const KEPT: u64 = 2_000;
 const CONFIG: &str = "[aggregator]\nopen_calls_kept = 2000\nnames_kept = 2000\n";
 /// Batches, and what each makes up: so many calls, each of a queue, an agent and a caller of its own, and as many agents and devices.
-const BATCHES: u64 = 20;
+const BATCHES: u64 = 30;
 const NAMES: u64 = 700;
-/// What the process may take, in MB: an unoptimised build.
-const RESIDENT_MAX_MB: f64 = 700.0;
+/// What the process may take, in MB: an unoptimised build, in which three components follow the live views.
+const RESIDENT_MAX_MB: f64 = 1_000.0;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn made_up_names_take_bounded_memory_are_counted_and_the_totals_are_right() -> Result<()> {
@@ -55,9 +55,18 @@ async fn made_up_names_take_bounded_memory_are_counted_and_the_totals_are_right(
         let live = victim.get(&format!("/v1/live/{topic}")).await?;
         Ok(live["items"].as_array().context("items")?.len() as u64)
     };
-    let (agents, devices, queues) = (items("agents").await?, items("devices").await?, items("queues").await?);
-    ensure!(agents <= 2 * KEPT && devices <= KEPT, "{agents} agents and {devices} devices are followed");
-    ensure!(queues <= 10_000 + 4 * KEPT, "{queues} queues are shown");
+    // What is too much is forgotten with the next checkpoints.
+    let patience = Instant::now() + PATIENCE;
+    let (agents, devices, queues) = loop {
+        let (agents, devices, queues) = (items("agents").await?, items("devices").await?, items("queues").await?);
+        // Queues with calls today, as many as the board has places for, and those of open calls.
+        if agents <= 2 * KEPT && devices <= KEPT && queues <= 10_000 + 4 * KEPT {
+            break (agents, devices, queues);
+        }
+        let told = format!("{agents} agents, {devices} devices and {queues} queues are followed");
+        ensure!(Instant::now() < patience, "{told}");
+        sleep(Duration::from_millis(500)).await;
+    };
     let refused = victim.metric("aggregator_refused_total").await?;
     ensure!(refused >= (calls - 2 * KEPT + calls - KEPT) as f64, "{refused} made-up names were counted");
     ensure!(resident <= RESIDENT_MAX_MB, "{resident:.0} MB were taken");

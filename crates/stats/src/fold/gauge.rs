@@ -34,12 +34,17 @@ struct Gauge {
     counts: Queue,
     waiting: BTreeSet<(Time, CallId)>,
     touched: bool,
+    /// Given up: its place is free.
+    gone: bool,
 }
 
 /// The gauges of all queues of a partition.
+///
+/// - **Invariant:** beyond so many as are kept, only queues with open calls have one: names that somebody makes up go with their calls.
 #[derive(Debug, Default)]
 pub(super) struct Gauges {
     all: Vec<Gauge>,
+    free: Vec<usize>,
     places: Map<TenantId, Map<QueueId, usize>>,
     touched: Vec<usize>,
 }
@@ -71,18 +76,24 @@ impl Gauges {
 
     /// The gauge of a queue, to be changed.
     fn gauge(&mut self, tenant: &TenantId, queue: &QueueId) -> &mut Gauge {
-        let place = self.place(tenant, queue).unwrap_or_else(|| {
-            let place = self.all.len();
-            let counts = Queue::empty(tenant.clone(), queue.clone());
-            self.all.push(Gauge { counts, waiting: BTreeSet::new(), touched: false });
-            self.places.entry(tenant.clone()).or_default().insert(queue.clone(), place);
-            place
-        });
+        let place = self.place(tenant, queue).unwrap_or_else(|| self.make(tenant, queue));
         let gauge = &mut self.all[place];
         if !std::mem::replace(&mut gauge.touched, true) {
             self.touched.push(place);
         }
         gauge
+    }
+
+    fn make(&mut self, tenant: &TenantId, queue: &QueueId) -> usize {
+        let counts = Queue::empty(tenant.clone(), queue.clone());
+        let gauge = Gauge { counts, waiting: BTreeSet::new(), touched: false, gone: false };
+        let place = self.free.pop().unwrap_or(self.all.len());
+        match self.all.get_mut(place) {
+            Some(freed) => *freed = gauge,
+            None => self.all.push(gauge),
+        }
+        self.places.entry(tenant.clone()).or_default().insert(queue.clone(), place);
+        place
     }
 
     fn add(&mut self, record: &Record, reading: &Reading, sign: i64) {
@@ -125,23 +136,47 @@ impl Gauges {
         }
     }
 
-    /// The gauges that changed since the last time.
-    pub(super) fn take_touched(&mut self) -> Vec<View> {
+    /// The gauges that changed since the last time, by the keys of their views; `None`: given up. So many are kept at least.
+    pub(super) fn take_touched(&mut self, kept: usize) -> Vec<(String, Option<View>)> {
         let touched = std::mem::take(&mut self.touched);
         let view = |place: usize| {
-            self.all[place].touched = false;
-            View::Queue(self.all[place].counts.clone())
+            let stays = self.settle(place, kept);
+            let view = View::Queue(self.all[place].counts.clone());
+            (view.key(), stays.then_some(view))
         };
         touched.into_iter().map(view).collect()
     }
 
     /// Forgets which gauges changed.
-    pub(super) fn forget_touched(&mut self) {
-        self.touched.drain(..).for_each(|place| self.all[place].touched = false);
+    pub(super) fn forget_touched(&mut self, kept: usize) {
+        for place in std::mem::take(&mut self.touched) {
+            self.settle(place, kept);
+        }
+    }
+
+    /// A change is told. A gauge that has nothing to show is given up when there are too many. Whether it stays.
+    fn settle(&mut self, place: usize, kept: usize) -> bool {
+        let many = self.all.len() - self.free.len() > kept;
+        let gauge = &mut self.all[place];
+        gauge.touched = false;
+        let c = &gauge.counts;
+        let idle = (c.waiting, c.ringing, c.talking, c.held) == (0, 0, 0, 0);
+        if !idle || !many {
+            return true;
+        }
+        gauge.gone = true;
+        if let Some(queues) = self.places.get_mut(&c.tenant) {
+            queues.remove(&c.queue);
+            if queues.is_empty() {
+                self.places.remove(&c.tenant);
+            }
+        }
+        self.free.push(place);
+        false
     }
 
     /// Every gauge.
     pub(super) fn all(&self) -> impl Iterator<Item = View> + '_ {
-        self.all.iter().map(|g| View::Queue(g.counts.clone()))
+        self.all.iter().filter(|g| !g.gone).map(|g| View::Queue(g.counts.clone()))
     }
 }
