@@ -49,7 +49,7 @@ WITH told AS (
     WINDOW told AS (PARTITION BY subject ORDER BY said, rowid ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
 )
 SELECT subject, stay, any_value(source) AS source, any_value(tenant) AS tenant,
-       max(queue) AS queue,
+       coalesce(max(queue) FILTER (type = 'call.queued.v1'), max(queue)) AS queue,
        min(said) FILTER (type = 'call.queued.v1') AS queued_at,
        min(said) FILTER (type = 'call.dequeued.v1') AS left_at,
        max(cause) FILTER (type = 'call.dequeued.v1') AS cause,

@@ -57,7 +57,7 @@ async fn main() -> anyhow::Result<()> {
     finding
         .note(format!(
             "Made-up day: {CALLS} calls from seed {SEED} in 8 queues with 440 agents, in order of time, hundreds at once. Recorded month: \
-             42,078 calls of a bank as the import leaves them, call by call."
+             42,078 calls of a bank as the import leaves them, call by call, without those that its phone system took back as phantoms."
         ))
         .note(
             "Ours: decoding, call, agent and device state machines, rows in eight dimensions, live views; kept in memory. Catching up, rows \
