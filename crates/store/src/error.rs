@@ -157,11 +157,27 @@ impl From<sqlx::Error> for Error {
             }
             sqlx::Error::PoolClosed => Self::Closed,
             sqlx::Error::PoolTimedOut => Self::Busy,
+            // The driver gives up on names in the file that are no text; nothing but damage brings it there.
+            sqlx::Error::WorkerCrashed => Self::Corrupt {
+                what: "something".to_owned(),
+                reason: "its reader gave up: the names in it are no text".to_owned(),
+            },
             // Something else stands where we wrote: another kind of value, a text that is none, nothing at all.
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound => {
                 Self::Corrupt { what: "a row".to_owned(), reason: error.to_string() }
             }
             _ => Self::Storage(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_gave_up_is_damage_and_nothing_that_passes() {
+        let error = Error::from(sqlx::Error::WorkerCrashed);
+        assert!(matches!(error, Error::Corrupt { .. }) && error.class() == Class::Refused, "{error}");
     }
 }
