@@ -36,7 +36,7 @@ pub(crate) async fn run(journal: Arc<dyn Journal>, gate: Arc<Gate>, instance: St
                 by: By::Automatic,
                 why: String::new(),
                 cause_id: None,
-                event: GateCounted { gate: instance.clone(), queues }.into(),
+                event: GateCounted { gate: instance.clone(), queues, targets: Vec::new() }.into(),
             };
             Entry::new(Stream::Health, instance.clone(), envelope.to_json())
         };
