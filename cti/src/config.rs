@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use model::QueueId;
 use model::control::Kind;
+use model::{QueueId, SourceId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use service::config::{ConfigFile, Millis, Problems, Secret};
 use service::http::{Auth, Listen};
 
-use crate::agi;
+use crate::pbx::Pbx;
+use crate::{agi, hardphone};
 
 /// The table `[cti]`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +26,10 @@ pub struct Config {
     pub auth: Auth,
     /// FastAGI, for Asterisk.
     pub agi: agi::Config,
+    /// Phone systems that are commanded, by the name of their source: an Asterisk's manager interface each.
+    pub ami: BTreeMap<SourceId, Pbx>,
+    /// Desk phones of the queues, kept in those phone systems ahead of need (docs/operate/hard-phones.md).
+    pub hard_phones: hardphone::Config,
     /// An answer that would come later than this is the fallback instead: the call enters its queue.
     pub deadline: Millis,
     /// The key that phone numbers are sealed with, if the receiver has one configured. Not set: the one that the receiver keeps in the
@@ -68,6 +73,8 @@ impl Default for Config {
             listen: Listen::loopback(7412),
             auth: Auth { anonymous: None, ..Auth::default() },
             agi: agi::Config::default(),
+            ami: BTreeMap::new(),
+            hard_phones: hardphone::Config::default(),
             deadline: Millis::new(50),
             number_key: None,
             vip: Vec::new(),
@@ -103,6 +110,11 @@ impl ConfigFile for Config {
                 problems.add_hidden(&format!("{list}[{at}]"), "is empty", "write a number, or remove it");
             }
         }
+        problems.range("ami", self.ami.len(), 0..=100);
+        for (source, pbx) in &self.ami {
+            problems.within(&format!("ami.{source}"), |problems| pbx.check(problems));
+        }
+        problems.within("hard_phones", |problems| self.hard_phones.check(problems));
         problems.range("unplanned", self.unplanned.len(), 0..=self.queues_max);
         for (queue, unplanned) in &self.unplanned {
             problems.within(&format!("unplanned.{queue}"), |problems| {

@@ -7,9 +7,9 @@ mod leading;
 mod memory;
 mod state;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use model::control::{self, Level, QueueCounted};
@@ -59,6 +59,7 @@ pub struct Gate {
     deadline: Duration,
     again_ms: i64,
     decisions: AtomicU64,
+    caught_up: AtomicBool,
     counters: Vec<metric::Counter>,
     late: metric::Counter,
 }
@@ -91,6 +92,7 @@ impl Gate {
             deadline: config.deadline.duration(),
             again_ms: config.again_within.signed(),
             decisions: AtomicU64::new(0),
+            caught_up: AtomicBool::new(false),
             counters: Why::ALL.iter().map(counter).collect(),
             late: metric::counter("cti_late_total", &[]),
         }
@@ -104,6 +106,24 @@ impl Gate {
     /// Takes in the figures of all queues that somebody waits in or works for, in place of the former ones.
     pub fn see(&self, figures: HashMap<TenantId, HashMap<QueueId, Now>>) {
         self.memory.take_figures(figures);
+    }
+
+    /// Everything that was decided before this gate started is known from now on.
+    pub(crate) fn caught_up(&self) {
+        self.caught_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is.
+    pub(crate) fn has_caught_up(&self) -> bool {
+        self.caught_up.load(Ordering::Relaxed)
+    }
+
+    /// Queues of a tenant that are ordered to their hard phones now.
+    pub(crate) fn hard_phones(&self, tenant: &TenantId) -> BTreeSet<QueueId> {
+        let (now, table) = (Time(self.clock.now_ms()), self.memory.table());
+        let level = |queue: &QueueId| Some(table.force(tenant, queue, now, 0)?.orders.level);
+        let queues = table.tenant(tenant).into_iter().flat_map(|tenant| tenant.queues());
+        queues.map(|(queue, _)| queue).filter(|queue| level(queue) == Some(Level::HardPhone)).cloned().collect()
     }
 
     /// After so long an answer is late.
