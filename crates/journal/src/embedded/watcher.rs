@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use tokio::sync::mpsc::WeakSender;
 
 use super::Options;
-use super::board::Board;
+use crate::board::Board;
 use super::books::{self, Head};
 use super::file::{connect, fault};
 use super::ledger::Moved;
@@ -59,7 +59,7 @@ impl Watcher {
         }
         if let Ok(moved) = self.read() {
             *version = Some(now);
-            board.publish(&moved);
+            board.publish(&moved.ends, &moved.generations);
         }
     }
 
