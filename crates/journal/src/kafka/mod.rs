@@ -16,6 +16,7 @@
 
 mod client;
 mod clerk;
+pub mod config;
 mod cursor;
 mod ledger;
 mod outbox;
