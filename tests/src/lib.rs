@@ -15,12 +15,16 @@
 pub mod ami;
 pub mod callers;
 pub mod compare;
+pub mod desk;
 pub mod drive;
 pub mod feed;
 pub mod figures;
+pub mod flood;
+pub mod gated;
 pub mod ledger;
 pub mod life;
 pub mod oracle;
+pub mod parts;
 pub mod pbx;
 pub mod phone;
 pub mod product;

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::event::agent::{self, State};
 use model::event::call::{
-    AlertCancelled, Answered, Dequeued, Destination, Direction, Ended, Offered, Party, QueueExit, Queued, Released,
-    Rona, TransferKind, Transferred,
+    AlertCancelled, Answered, Dequeued, Destination, Ended, Party, QueueExit, Released, Rona, TransferKind,
+    Transferred,
 };
 use model::event::queue::{MemberAdded, MemberPaused, MemberRemoved};
-use model::{AgentId, CallId, Event, Fact, Number, Quality, QueueId, Subject, Time};
+use model::{AgentId, CallId, Event, Fact, Quality, QueueId, Subject, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::line::{Left, QueueLogLine, Talk, Verb};
@@ -35,11 +35,17 @@ pub struct Memory {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct OpenCall {
+pub(crate) struct OpenCall {
     /// Where it waits now, since when, and the order of the line that said so.
-    waiting: Option<(String, i64, u64)>,
+    pub(crate) waiting: Option<(String, i64, u64)>,
     /// When it left for somewhere the file does not follow, and by whose doing.
     gone: Option<(i64, Party)>,
+    /// It waits at desk phones; the queue itself knows nothing of it.
+    #[serde(default)]
+    pub(crate) desk: bool,
+    /// Who answered at a desk phone.
+    #[serde(default)]
+    pub(crate) desk_agent: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,6 +53,13 @@ struct Member {
     queues: BTreeSet<String>,
     paused: Option<String>,
     is_paused: bool,
+}
+
+impl Memory {
+    /// Whether a call is remembered.
+    pub(crate) fn knows(&self, call: &str) -> bool {
+        self.calls.contains_key(call)
+    }
 }
 
 /// Translates lines, in the order of the file.
@@ -61,15 +74,15 @@ pub struct Translator {
 }
 
 /// The facts of one line, made under its name.
-struct Line<'a> {
-    text: &'a str,
-    at: Time,
-    seq: u64,
+pub(crate) struct Line<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) at: Time,
+    pub(crate) seq: u64,
     facts: Vec<Fact>,
 }
 
 impl Line<'_> {
-    fn add(&mut self, subject: Subject, event: impl Into<Event>) -> &mut Fact {
+    pub(crate) fn add(&mut self, subject: Subject, event: impl Into<Event>) -> &mut Fact {
         let event = event.into();
         // The line itself is the vendor's reference: a line that is there twice happened once.
         let reference = format!("queue_log|{}|{}|{subject}", self.text, event.ty());
@@ -104,7 +117,7 @@ impl Translator {
         match (&line.call, &line.queue) {
             // In lines about members the call field holds who asked for it (`MANAGER`, `CLI`).
             (Some(call), Some(queue)) if !about_member(&line.verb) => {
-                self.of_call(&mut out, call, queue, agent, &line.verb)
+                self.of_call(&mut out, call, queue, agent, line)
             }
             _ => self.of_agent(&mut out, line.queue.as_deref(), agent, &line.verb),
         }
@@ -126,7 +139,7 @@ impl Translator {
         seq(at.ms(), number)
     }
 
-    fn agent(&self, name: &str) -> AgentId {
+    pub(crate) fn agent(&self, name: &str) -> AgentId {
         AgentId::new(self.agents.get(name).map_or(name, String::as_str))
     }
 
@@ -144,8 +157,19 @@ impl Translator {
         }
     }
 
+    /// Whether the configuration gives a name to this.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.agents.contains_key(name)
+    }
+
+    /// Whether a call waits at the desk phones of this queue.
+    pub(crate) fn waits_at_desks(&self, call: &str, queue: &str) -> bool {
+        let at = |open: &OpenCall| open.desk && open.waiting.as_ref().is_some_and(|(where_, _, _)| where_ == queue);
+        self.memory.calls.get(call).is_some_and(at)
+    }
+
     /// A call, to be changed; it is here and not gone.
-    fn open(&mut self, call: &str, line: &str) -> &mut OpenCall {
+    pub(crate) fn open(&mut self, call: &str, line: &str) -> &mut OpenCall {
         if !self.memory.calls.contains_key(call) && self.memory.calls.len() >= CALLS_MAX {
             self.too_many(line);
             self.forget_oldest();
@@ -173,19 +197,14 @@ impl Translator {
         }
     }
 
-    fn of_call(&mut self, out: &mut Line<'_>, call: &str, queue: &str, agent: Option<AgentId>, verb: &Verb) {
+    fn of_call(&mut self, out: &mut Line<'_>, call: &str, queue: &str, agent: Option<AgentId>, line: &QueueLogLine) {
+        let (verb, phone) = (&line.verb, line.agent.as_deref());
         let subject = || Subject::Call(CallId::new(call));
         let queue_id = || QueueId::new(queue);
         match verb {
-            Verb::EnterQueue { caller, position } => {
-                let known = self.memory.calls.contains_key(call);
-                if !known {
-                    let ani = caller.as_deref().filter(|c| *c != "unknown").map(Number::plain);
-                    out.add(subject(), Offered { direction: Direction::Inbound, ani, ..Offered::default() });
-                }
-                self.open(call, out.text).waiting = Some((queue.to_owned(), out.at.ms(), out.seq));
-                out.add(subject(), Queued { queue: queue_id(), priority: None, position: *position, offered_at: None });
-            }
+            // no desk phone answered, and the queue itself goes on: the same stay
+            Verb::EnterQueue { .. } if self.waits_at_desks(call, queue) => self.open(call, out.text).desk = false,
+            Verb::EnterQueue { caller, position } => self.entered(out, call, queue, caller.as_deref(), *position),
             Verb::Connect { hold_s, .. } => {
                 self.leave(out, call, queue, QueueExit::Answered, hold_s * 1000);
                 let waited_ms = Some(hold_s * 1000);
@@ -223,17 +242,23 @@ impl Translator {
                     AlertCancelled { agent, device: None, queue: Some(queue_id()), rang_ms: Some(*ring_ms) },
                 );
             }
+            Verb::DeskEnter { .. } | Verb::DeskConnect { .. } | Verb::DeskEnd { .. } => {
+                // the line names the phone, not the agent
+                let device = phone.map(AgentId::new);
+                self.of_desk(out, call, queue, device, verb);
+            }
             _ => {}
         }
     }
 
-    fn leave(&mut self, out: &mut Line<'_>, call: &str, queue: &str, cause: QueueExit, waited_ms: u64) {
-        self.open(call, out.text).waiting = None;
+    pub(crate) fn leave(&mut self, out: &mut Line<'_>, call: &str, queue: &str, cause: QueueExit, waited_ms: u64) {
+        let open = self.open(call, out.text);
+        (open.waiting, open.desk) = (None, false);
         let event = Dequeued { queue: QueueId::new(queue), cause, waited_ms: Some(waited_ms) };
         out.add(Subject::Call(CallId::new(call)), event);
     }
 
-    fn left(&mut self, out: &mut Line<'_>, call: &str, queue: &str, cause: QueueExit, left: Left, by: Party) {
+    pub(crate) fn left(&mut self, out: &mut Line<'_>, call: &str, queue: &str, cause: QueueExit, left: Left, by: Party) {
         self.leave(out, call, queue, cause, left.wait_s * 1000);
         self.gone(out, call, by);
     }
@@ -244,7 +269,7 @@ impl Translator {
         self.gone.insert((at, call.to_owned()));
     }
 
-    fn complete(&mut self, out: &mut Line<'_>, call: &str, queue: &str, agent: Option<AgentId>, by: Party, talk: Talk) {
+    pub(crate) fn complete(&mut self, out: &mut Line<'_>, call: &str, queue: &str, agent: Option<AgentId>, by: Party, talk: Talk) {
         let talked_ms = Some(talk.talk_s * 1000);
         out.add(Subject::Call(CallId::new(call)), Released { agent: agent.clone(), by, talked_ms });
         self.gone(out, call, by);
@@ -286,7 +311,7 @@ impl Translator {
         self.state(out, agent, state, (!paused).then_some((call, queue)));
     }
 
-    fn state(&self, out: &mut Line<'_>, agent: Option<AgentId>, state: State, of: Option<(&str, &str)>) {
+    pub(crate) fn state(&self, out: &mut Line<'_>, agent: Option<AgentId>, state: State, of: Option<(&str, &str)>) {
         let Some(agent) = agent else { return };
         let member = self.memory.agents.get(agent.as_str());
         let reason = if state == State::NotReady { member.and_then(|m| m.paused.clone()) } else { None };
