@@ -321,6 +321,12 @@ pub(crate) struct Rebuild {
     /// Only compare; keep the old store whatever comes out.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Where the journal is, when not in the data directory: the TOML configuration, of it the table [journal].
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Set one key, after file and environment: --set journal.kind=kafka
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
 }
 
 /// `tidegate quarantine`.
@@ -408,6 +414,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Verify(args) => rebuild::verify(args).await,
         Command::Audit(what) => control::audit(what).await,
         Command::Thresholds(what) => control::thresholds(what).await,
+        Command::Topics(args) => topics::run(args).await,
         Command::Token(args) => token::run(args.what),
     }
 }

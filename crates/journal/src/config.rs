@@ -138,7 +138,7 @@ impl Config {
             }
             Kind::Kafka => {
                 let opened = Kafka::open(self.kafka_options(clock.clone())?).await;
-                (opened.map(|journal| journal as Arc<dyn Journal>), format!("at {}", self.kafka.brokers))
+                (opened.map(|journal| journal as Arc<dyn Journal>), format!("at {}", self.kafka.brokers.join(",")))
             }
         };
         opened.map_err(|error| {

@@ -129,6 +129,7 @@ impl Clerk {
     pub(crate) async fn fresh<T>(&self, partition: u32, look: impl FnOnce(&Ledger) -> T) -> Result<T> {
         let ledger = self.ledger(partition);
         let end = self.inquiries.end((self.topic.to_string(), partition)).await?;
+        crate::metering::books_behind(end.saturating_sub(lock(&ledger).next));
         self.until(&ledger, end).await?;
         let ledger = lock(&ledger);
         Ok(look(&ledger))

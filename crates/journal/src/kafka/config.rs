@@ -14,8 +14,8 @@ use crate::Topology;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where some of the brokers are: `host:port,host:port`. The others are learned from them.
-    pub brokers: String,
+    /// Where some of the brokers are, `["host:port"]`. The others are learned from them.
+    pub brokers: Vec<String>,
     /// What the names of all topics begin with, so that several deployments may share brokers.
     pub prefix: String,
     /// How long brokers may take to answer or to acknowledge. Longer than they take to find a new leader when one dies (some 10 s by
@@ -82,7 +82,7 @@ impl Mechanism {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            brokers: "localhost:9092".to_owned(),
+            brokers: vec!["localhost:9092".to_owned()],
             prefix: "tidegate.".to_owned(),
             timeout: Millis::seconds(30),
             queue: Size::mebibytes(128),
@@ -111,7 +111,7 @@ impl Config {
     /// # Errors
     /// `TG0123` when the password cannot be read.
     pub fn options(&self, topology: Topology, clock: Clock) -> service::Result<Options> {
-        let mut options = Options::new(&self.brokers, topology, clock);
+        let mut options = Options::new(self.brokers.join(","), topology, clock);
         options.prefix.clone_from(&self.prefix);
         options.timeout = self.timeout.duration();
         options.queue_bytes = usize::try_from(self.queue.get()).unwrap_or(usize::MAX);
@@ -133,7 +133,7 @@ impl Config {
 
 impl ConfigFile for Config {
     fn check(&self, problems: &mut Problems) {
-        problems.not_empty("brokers", &self.brokers);
+        problems.not_empty("brokers", &self.brokers.concat());
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if !self.prefix.chars().all(legal) || self.prefix.len() > 200 {
             let fix = "use at most 200 letters, digits, dots, underscores and hyphens";
@@ -183,7 +183,7 @@ mod tests {
         assert!(options.security.tls.is_some() && !format!("{options:?}").contains("\"p\""));
         let bare = Config { ca: Some("ca.pem".into()), key: Some("key.pem".into()), ..Config::default() };
         assert_eq!(problems(&bare), 2);
-        let odd = Config { prefix: "tide gate/".to_owned(), brokers: String::new(), ..Config::default() };
+        let odd = Config { prefix: "tide gate/".to_owned(), brokers: Vec::new(), ..Config::default() };
         assert_eq!(problems(&odd), 2);
     }
 }

@@ -292,3 +292,153 @@ impl Ledger {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Stream;
+    use proptest::prelude::*;
+
+    /// A ledger, and the records that it was told.
+    struct Told {
+        ledger: Ledger,
+        records: Vec<Bytes>,
+    }
+
+    fn empty() -> Ledger {
+        Ledger::new(Topology::uniform(3))
+    }
+
+    impl Told {
+        fn new() -> Self {
+            Self { ledger: empty(), records: Vec::new() }
+        }
+
+        fn say(&mut self, said: &Said, pairs: &Pairs) -> Vec<Heard> {
+            let id = Id { session: 1, number: self.records.len() as u64 };
+            let mut heard = Vec::new();
+            for part in wire::write(id, said, pairs).unwrap() {
+                heard.extend(self.ledger.take(self.records.len() as u64, part.clone()));
+                self.records.push(part);
+            }
+            heard
+        }
+
+        fn join(&mut self, name: &str) -> u64 {
+            let step = Step::Join { name: name.to_owned(), streams: vec![Stream::Ingest] };
+            let heard = self.say(&Said::Step { group: "g".to_owned(), step }, &Pairs::new());
+            match &heard[0].outcome {
+                Outcome::Standing(Standing::In { member, .. }) => *member,
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn commit(&mut self, member: u64, partition: u32, offset: u64) -> Result<()> {
+            let positions = vec![Position::new(Stream::Ingest, partition, offset)];
+            let said = Said::Commit { group: "g".to_owned(), positions, member: Some(member) };
+            let state = vec![(Bytes::from(format!("k{partition}")), Some(Bytes::from(offset.to_string())))];
+            match &self.say(&said, &state)[0].outcome {
+                Outcome::Committed(outcome) => outcome.clone(),
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn missed(&mut self, member: u64, signs: u64) {
+            self.say(&Said::Missed { group: "g".to_owned(), member, signs }, &Pairs::new());
+        }
+    }
+
+    /// What two ledgers must agree on.
+    fn known(ledger: &Ledger) -> String {
+        let (said, pairs) = ledger.snapshot();
+        format!("{said:?} {pairs:?}")
+    }
+
+    #[test]
+    fn a_commit_counts_only_while_its_member_holds_the_partition() {
+        let mut told = Told::new();
+        let first = told.join("a");
+        told.commit(first, 2, 5).unwrap();
+        let second = told.join("b");
+        assert!(matches!(told.commit(second, 2, 9), Err(Error::Fenced { .. })), "not released yet");
+        let partitions = vec![(Stream::Ingest, 2)];
+        let step = Step::Release { member: first, name: "a".to_owned(), partitions };
+        told.say(&Said::Step { group: "g".to_owned(), step }, &Pairs::new());
+        assert!(matches!(told.commit(first, 2, 6), Err(Error::Fenced { .. })), "handed over");
+        told.commit(second, 2, 7).unwrap();
+        let club = &told.ledger.clubs["g"];
+        assert_eq!(club.positions[&(Stream::Ingest, 2)], 7);
+        assert_eq!(club.state[&Bytes::from_static(b"k2")], "7", "and the state went with it");
+    }
+
+    #[test]
+    fn who_gave_a_sign_of_life_in_between_is_not_missed() {
+        let mut told = Told::new();
+        let member = told.join("a");
+        let signs = told.ledger.clubs["g"].signs[&member];
+        told.say(&Said::Alive { members: vec![("g".to_owned(), member)] }, &Pairs::new());
+        told.missed(member, signs);
+        told.commit(member, 0, 1).unwrap();
+        let signs = told.ledger.clubs["g"].signs[&member];
+        told.missed(member, signs);
+        assert!(matches!(told.commit(member, 0, 2), Err(Error::Fenced { .. })), "now it is");
+    }
+
+    #[test]
+    fn a_part_whose_beginning_is_missing_changes_nothing() {
+        let mut told = Told::new();
+        told.join("a");
+        let before = told.ledger.clubs["g"].state.len();
+        let said = Said::Commit { group: "g".to_owned(), positions: vec![], member: None };
+        let large = vec![(Bytes::from_static(b"k"), Some(Bytes::from(vec![1; 9 << 20])))];
+        let parts = wire::write(Id { session: 9, number: 9 }, &said, &large).unwrap();
+        for part in &parts[1..] {
+            assert!(told.ledger.take(told.ledger.next, part.clone()).is_empty());
+        }
+        assert_eq!(told.ledger.clubs["g"].state.len(), before);
+        for part in parts {
+            told.ledger.take(told.ledger.next, part);
+        }
+        assert_eq!(told.ledger.clubs["g"].state.len(), before + 1, "and whole it counts");
+    }
+
+    proptest! {
+        /// Whoever starts at a snapshot comes to the same as who read everything, wherever the books were cut.
+        #[test]
+        fn a_snapshot_and_the_rest_are_the_whole(
+            steps in proptest::collection::vec((0..5u8, 0..3u32, 0..50u64), 4..40),
+            cut in 0..40usize,
+        ) {
+            let mut told = Told::new();
+            let mut members = vec![told.join("m0")];
+            let (mut snapshot_at, mut next) = (None, 0);
+            for (number, (what, which, value)) in steps.iter().enumerate() {
+                if number == cut.min(steps.len() - 1) {
+                    let (said, pairs) = told.ledger.snapshot();
+                    next = told.ledger.next;
+                    snapshot_at = Some(told.records.len());
+                    // Somebody else spoke before the snapshot lay there.
+                    told.say(&Said::Founded { identity: "i".to_owned() }, &Pairs::new());
+                    told.say(&said, &pairs);
+                }
+                let member = members[*which as usize % members.len()];
+                match what {
+                    0 => members.push(told.join(&format!("m{value}"))),
+                    1 => {
+                        let step = Step::Leave { member };
+                        told.say(&Said::Step { group: "g".to_owned(), step }, &Pairs::new());
+                    }
+                    2 => told.missed(member, *value % 4),
+                    _ => _ = told.commit(member, *which, *value),
+                }
+            }
+            prop_assert!(snapshot_at.is_some());
+            let mut late = empty();
+            for (offset, record) in told.records.iter().enumerate().skip(usize::try_from(next).unwrap()) {
+                late.take(offset as u64, record.clone());
+            }
+            prop_assert!(!late.is_waiting());
+            prop_assert_eq!(known(&late), known(&told.ledger));
+        }
+    }
+}

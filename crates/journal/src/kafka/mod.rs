@@ -156,6 +156,14 @@ impl Kafka {
         }))
     }
 
+    /// The first record of a group's part of the books that is still kept. Grows when a snapshot takes the place of what came before.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub async fn books_begin(&self, group: &str) -> Result<u64> {
+        self.inquiries.beginning((self.net.topic(clerk::BOOKS), self.clerk.partition_of(group))).await
+    }
+
     fn open_still(&self) -> Result<()> {
         if self.board.is_closed() { Err(Error::Closed) } else { Ok(()) }
     }
