@@ -39,7 +39,8 @@ impl Brokers {
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Brokers> = OnceLock::new();
         SHARED.get_or_init(|| {
-            Brokers::start(1, true).expect("a Kafka; it needs openjdk-17-jre-headless and maven, and Maven Central once")
+            Brokers::start(1, true)
+                .expect("a Kafka; it needs openjdk-17-jre-headless and maven, and Maven Central once")
         })
     }
 

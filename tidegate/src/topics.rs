@@ -13,7 +13,8 @@ pub(crate) async fn run(args: Topics) -> Result<()> {
     let mut tree = Tree::read(args.config, base, args.set);
     tree.verdict()?;
     if tree.journal.kind != Kind::Kafka {
-        let message = "the configuration says that the journal is not over Kafka: leave journal.kind out, or set it to kafka";
+        let message =
+            "the configuration says that the journal is not over Kafka: leave journal.kind out, or set it to kafka";
         return Err(Error::usage("TG0124", message));
     }
     let options = tree.journal.kafka_options(Clock::system())?;

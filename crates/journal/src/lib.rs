@@ -27,14 +27,15 @@ pub mod embedded;
 mod error;
 mod group;
 pub mod kafka;
+mod limit;
 pub mod memory;
 mod metering;
 mod stream;
 pub mod upkeep;
 
 pub use contract::{
-    Batch, Commit, Consumer, Damage, Delivery, Entry, Generation, Journal, Partition, Position, Promises, Record, Report,
-    Retention, Start, Subscription, Swept,
+    Batch, Commit, Consumer, Damage, Delivery, Entry, Generation, Journal, Partition, Position, Promises, Record,
+    Report, Retention, Start, Subscription, Swept,
 };
 pub use error::{Class, Error, Result};
 pub use stream::{Stream, Topology, UnknownStream};

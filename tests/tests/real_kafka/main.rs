@@ -2,6 +2,7 @@
 //! this file; each has topics of its own.
 #![allow(clippy::disallowed_methods, reason = "these tests run a real broker and real processes in real time")]
 
+mod brokers;
 mod members;
 mod product;
 mod topics;

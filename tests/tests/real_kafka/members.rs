@@ -76,7 +76,9 @@ async fn whoever_comes_after_the_books_were_cut_knows_the_same() {
     let mut member = first.subscribe(subscription("a")).await.unwrap();
     until_holds(&mut *member, 2).await;
     // Larger than a part, so that it is cut; other values each time, so that much is superseded.
-    let large = |n: u8| Bytes::from((0..5_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8 ^ n).collect::<Vec<_>>());
+    let large = |n: u8| {
+        Bytes::from((0..5_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8 ^ n).collect::<Vec<_>>())
+    };
     for n in 0..12_u8 {
         let state = vec![
             (Bytes::from(format!("key/{}", n % 3)), Some(large(n))),
@@ -84,7 +86,10 @@ async fn whoever_comes_after_the_books_were_cut_knows_the_same() {
         ];
         let positions = vec![Position::new(Stream::Ingest, 0, u64::from(n))];
         let fence = Some(member.generation());
-        first.append_and_commit(Commit { group: "g".to_owned(), positions, state, fence, ..Commit::default() }).await.unwrap();
+        first
+            .append_and_commit(Commit { group: "g".to_owned(), positions, state, fence, ..Commit::default() })
+            .await
+            .unwrap();
     }
     let patience = Instant::now() + PATIENCE;
     while first.books_begin("g").await.unwrap() == 0 {

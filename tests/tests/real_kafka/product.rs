@@ -29,7 +29,13 @@ async fn topics(what: &[&str], set: &[String]) -> Result<String> {
 }
 
 /// Waits until so many calls that began after `began` are as the ledger says, and none is otherwise.
-async fn as_the_ledger_says(control: &str, face: &str, began: i64, calls: usize, said: impl Fn() -> String) -> Result<()> {
+async fn as_the_ledger_says(
+    control: &str,
+    face: &str,
+    began: i64,
+    calls: usize,
+    said: impl Fn() -> String,
+) -> Result<()> {
     let patience = Instant::now() + PATIENCE * 2;
     loop {
         let judged = judge(control, face, began).await;

@@ -87,7 +87,8 @@ async fn a_wrong_password_and_an_unknown_authority_are_refused_and_said() {
 async fn brokers_compact_views_and_a_reader_steps_over_the_holes() {
     let options = options(Topology::uniform(1), Clock::system());
     let _topics = made(&options).await;
-    let hasty = "segment.bytes=1048576,min.cleanable.dirty.ratio=0.01,max.compaction.lag.ms=100,compression.type=uncompressed";
+    let hasty =
+        "segment.bytes=1048576,min.cleanable.dirty.ratio=0.01,max.compaction.lag.ms=100,compression.type=uncompressed";
     Brokers::shared().alter(&format!("{}views", options.prefix), hasty).unwrap();
     let journal = Kafka::open(options).await.unwrap();
     // Noise, so that it fills segments whatever compresses it on the way.
@@ -101,7 +102,8 @@ async fn brokers_compact_views_and_a_reader_steps_over_the_holes() {
     };
     let rounds = 60;
     for round in 0..rounds {
-        let entries = (0..8).map(|key| Entry::new(Stream::Views, format!("q{key}"), format!("{round}:{}", noise(12_000))));
+        let entries =
+            (0..8).map(|key| Entry::new(Stream::Views, format!("q{key}"), format!("{round}:{}", noise(12_000))));
         journal.append(entries.collect()).await.unwrap();
     }
     let patience = Instant::now() + PATIENCE;

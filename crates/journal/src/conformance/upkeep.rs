@@ -126,7 +126,10 @@ pub async fn a_tombstone_removes_its_key_and_later_itself(make: impl AsyncFn(Set
     journal.compact(60_000).await.unwrap();
     let seen = kept(journal, Stream::Views).await;
     if !journal.promises().compacts_at_once {
-        assert!(seen.ends_with(&["1".to_owned(), String::new()]), "a tombstone is read as what it was written: {seen:?}");
+        assert!(
+            seen.ends_with(&["1".to_owned(), String::new()]),
+            "a tombstone is read as what it was written: {seen:?}"
+        );
         return;
     }
     assert_eq!(seen, ["1", ""], "readers must have time to see the tombstone");

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use crate::board::Board;
 use super::books::Slots;
 use super::file::{fault, is_disk_failure};
 use super::ledger::{Ledger, Moved};
+use crate::board::Board;
 use crate::contract::{Commit, Position, Retention};
 use crate::group::{Standing, Step};
 use crate::{Error, Result, Topology, metering};

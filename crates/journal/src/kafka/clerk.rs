@@ -17,8 +17,8 @@ use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::sync::oneshot;
 
-use super::cursor::Cursors;
 use super::client::{Inquiries, Net, Reader, Voice, number, offset};
+use super::cursor::Cursors;
 use super::ledger::{Club, Heard, Ledger, Outcome};
 use super::outbox::{Message, Outbox};
 use super::wire::{self, Id, Pairs, Said};
@@ -164,9 +164,8 @@ impl Clerk {
 
     fn messages(&self, partition: u32, id: Id, said: &Said, pairs: &Pairs) -> Result<Vec<Message>> {
         let at_ms = self.terms.clock.now_ms();
-        let message = |value: Bytes| {
-            Message { topic: Arc::clone(&self.topic), partition, key: None, value: Some(value), at_ms }
-        };
+        let message =
+            |value: Bytes| Message { topic: Arc::clone(&self.topic), partition, key: None, value: Some(value), at_ms };
         Ok(wire::write(id, said, pairs)?.into_iter().map(message).collect())
     }
 
@@ -212,9 +211,8 @@ impl Clerk {
             let what = "its membership".to_owned();
             Error::Fenced { group: commit.group.clone(), member: fence.member, what }
         };
-        let look = |club: Option<&Club>| {
-            club.ok_or_else(stranger)?.admits(&commit.group, fence.member, &commit.positions)
-        };
+        let look =
+            |club: Option<&Club>| club.ok_or_else(stranger)?.admits(&commit.group, fence.member, &commit.positions);
         let proven = lock(&self.proven).get(&partition).copied();
         let recent = |at: Duration| self.terms.clock.monotonic().saturating_sub(at) < self.terms.lease / 2;
         if proven.is_some_and(recent) {
@@ -447,7 +445,10 @@ impl Rounds {
                 Ok(())
             })();
             if let Err(error) = removed {
-                tracing::warn!(error, "what a snapshot holds could not be removed from the books; it does no harm there");
+                tracing::warn!(
+                    error,
+                    "what a snapshot holds could not be removed from the books; it does no harm there"
+                );
             }
         };
         // Nothing is lost when there is no thread: the next snapshot removes more.

@@ -116,7 +116,11 @@ impl Net {
             .set("retry.backoff.ms", "50")
             .set("log.connection.close", "false");
         let files = tls.map(|tls| {
-            [("ssl.ca.location", &tls.ca), ("ssl.certificate.location", &tls.certificate), ("ssl.key.location", &tls.key)]
+            [
+                ("ssl.ca.location", &tls.ca),
+                ("ssl.certificate.location", &tls.certificate),
+                ("ssl.key.location", &tls.key),
+            ]
         });
         for (name, file) in files.into_iter().flatten() {
             if let Some(file) = file {

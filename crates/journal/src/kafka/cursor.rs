@@ -273,7 +273,9 @@ impl Cursors {
                     }
                     break;
                 }
-                None if !records.is_empty() || self.board.is_closed() || self.board.end(cursor.partition) <= from => break,
+                None if !records.is_empty() || self.board.is_closed() || self.board.end(cursor.partition) <= from => {
+                    break;
+                }
                 // It is there, and on its way. Nothing is lost when the wait is given up.
                 None => {
                     let came = self.clock.timeout(self.net.timeout, cursor.signal.came.notified()).await;
@@ -297,7 +299,9 @@ impl Cursors {
             Ok::<_, Error>((self.inquiries.beginning(asked.clone()).await?, self.inquiries.end(asked).await?))
         };
         match bounds.await {
-            Ok((earliest, end)) => exists(partition, from, earliest, end).err().unwrap_or_else(|| self.damage(partition, from, error)),
+            Ok((earliest, end)) => {
+                exists(partition, from, earliest, end).err().unwrap_or_else(|| self.damage(partition, from, error))
+            }
             Err(_) => failed(error),
         }
     }

@@ -14,8 +14,8 @@
 //!
 //! Start reading at `ledger.rs` (the fold of the books), then `clerk.rs` (who reads them), `cursor.rs` and `outbox.rs`.
 
-mod client;
 mod clerk;
+mod client;
 pub mod config;
 mod cursor;
 mod ledger;
@@ -35,7 +35,8 @@ use tokio::sync::watch;
 use crate::board::Board;
 use crate::consumer::{Backend, Member};
 use crate::contract::{
-    Batch, Commit, Consumer, Entry, Journal, Partition, Position, Promises, Report, Retention, Subscription, Swept, check,
+    Batch, Commit, Consumer, Entry, Journal, Partition, Position, Promises, Report, Retention, Subscription, Swept,
+    check,
 };
 use crate::group::{Standing, Step};
 use crate::{Error, Result, Stream, Topology, metering};

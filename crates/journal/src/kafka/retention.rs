@@ -19,9 +19,8 @@ const BYTES: usize = 16 << 20;
 /// Removes what the policies let go and all groups have read.
 pub(super) async fn retain(journal: &Kafka, policies: &[Retention]) -> Result<Swept> {
     let mut swept = Swept::default();
-    let limits = |policy: &&Retention| {
-        policy.max_age_ms.is_some() || policy.max_records.is_some() || policy.max_bytes.is_some()
-    };
+    let limits =
+        |policy: &&Retention| policy.max_age_ms.is_some() || policy.max_records.is_some() || policy.max_bytes.is_some();
     let policies: Vec<_> = policies.iter().filter(limits).collect();
     if policies.is_empty() {
         return Ok(swept);

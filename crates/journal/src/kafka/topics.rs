@@ -143,7 +143,9 @@ async fn describe(net: &Net, found: &mut FoundTopics) -> Result<()> {
                 let entries = config.entries.into_iter();
                 topic.1.settings = entries.filter_map(|entry| Some((entry.name, entry.value?))).collect();
             }
-            Err(code) => tracing::warn!(?code, topic = topic.0, "the settings of a topic may not be read, and are not checked"),
+            Err(code) => {
+                tracing::warn!(?code, topic = topic.0, "the settings of a topic may not be read, and are not checked")
+            }
         }
     }
     Ok(())
@@ -166,7 +168,10 @@ pub(crate) fn hindrances(found: &FoundTopics, prefix: &str, topology: &Topology)
         let wanted = definition.partitions(name, topology);
         // The books may have any number: it is read from them.
         if topic.partitions != wanted && name != BOOKS {
-            wrong.push(format!("{prefix}{name} has {} partitions, and the configuration says {wanted}", topic.partitions));
+            wrong.push(format!(
+                "{prefix}{name} has {} partitions, and the configuration says {wanted}",
+                topic.partitions
+            ));
         }
         for (key, wanted) in definition.settings(name) {
             match topic.settings.get(key).map(String::as_str) {
@@ -192,12 +197,18 @@ fn weaknesses(found: &FoundTopics, prefix: &str) -> Vec<String> {
     let mut weak = Vec::new();
     for (name, topic) in found {
         if topic.replication < definition.replication {
-            weak.push(format!("{prefix}{name} has {} copies, and {} are defined", topic.replication, definition.replication));
+            weak.push(format!(
+                "{prefix}{name} has {} copies, and {} are defined",
+                topic.replication, definition.replication
+            ));
         }
         let insync = topic.settings.get("min.insync.replicas").and_then(|value| value.parse::<u32>().ok());
         let wanted = definition.insync_of(topic.replication);
         if insync.is_some_and(|insync| insync < wanted) {
-            weak.push(format!("{prefix}{name} has min.insync.replicas={}, and it should be {wanted}", insync.unwrap_or(0)));
+            weak.push(format!(
+                "{prefix}{name} has min.insync.replicas={}, and it should be {wanted}",
+                insync.unwrap_or(0)
+            ));
         }
     }
     weak

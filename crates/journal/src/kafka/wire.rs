@@ -166,11 +166,12 @@ mod tests {
 
     fn whole(parts: Vec<Bytes>) -> Bytes {
         let contents = parts.into_iter().map(|part| Part::read(part).unwrap().content);
-        contents.fold(BytesMut::new(), |mut all, content| {
-            all.put_slice(&content);
-            all
-        })
-        .freeze()
+        contents
+            .fold(BytesMut::new(), |mut all, content| {
+                all.put_slice(&content);
+                all
+            })
+            .freeze()
     }
 
     #[test]
