@@ -13,7 +13,9 @@
 #![allow(clippy::disallowed_methods, reason = "these tests drive real processes and a real PBX in real time")]
 
 pub mod ami;
+pub mod broker;
 pub mod callers;
+pub mod centre;
 pub mod compare;
 pub mod desk;
 pub mod drive;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use service::{Error, Result};
 
-use crate::{control, drill, hardphone, import, preview, quarantine, rebuild, report, token, up};
+use crate::{control, drill, hardphone, import, preview, quarantine, rebuild, report, token, topics, up};
 
 /// A call-traffic middle platform: collects what phone systems say, keeps one stream of events, folds it into figures.
 #[derive(Debug, Parser)]
@@ -43,8 +43,30 @@ enum Command {
     /// Order queues to their desk phones for a time, or back; needs no console.
     #[command(subcommand)]
     HardPhones(Switch),
+    /// Make the topics of a journal over Kafka, or compare them with their definition.
+    Topics(Topics),
     /// Make an API token: prints it once, and the line for the configuration.
     Token(Token),
+}
+
+/// `tidegate topics`.
+#[derive(Debug, Args)]
+pub(crate) struct Topics {
+    /// Make those that are missing, then compare.
+    #[arg(long, required_unless_present = "check")]
+    pub(crate) create: bool,
+    /// Compare only.
+    #[arg(long, conflicts_with = "create")]
+    pub(crate) check: bool,
+    /// Copies of each partition, where the brokers are fewer than the definition wants.
+    #[arg(long, value_name = "N", requires = "create")]
+    pub(crate) replication: Option<u32>,
+    /// The TOML configuration; of it the tables [journal] and [journal.kafka].
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Set one key, after file and environment: --set journal.kafka.brokers=127.0.0.1:9092
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
 }
 
 /// `tidegate audit`.
@@ -372,6 +394,12 @@ pub(crate) struct Rebuild {
     /// Only compare; keep the old store whatever comes out.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Where the journal is, when not in the data directory: the TOML configuration, of it the table [journal].
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Set one key, after file and environment: --set journal.kind=kafka
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
 }
 
 /// `tidegate quarantine`.
@@ -461,6 +489,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Thresholds(what) => control::thresholds(what).await,
         Command::Drill(args) => drill::run(args).await,
         Command::HardPhones(what) => hardphone::run(what).await,
+        Command::Topics(args) => topics::run(args).await,
         Command::Token(args) => token::run(args.what),
     }
 }

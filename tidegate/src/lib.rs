@@ -20,6 +20,7 @@ mod rebuild;
 mod report;
 mod simulated;
 mod token;
+mod topics;
 mod tree;
 mod up;
 

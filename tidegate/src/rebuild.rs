@@ -12,17 +12,20 @@ use store::reports::Verified;
 use crate::cli::{Data, Rebuild};
 use crate::data::{self, failed};
 use crate::progress::Progress;
+use crate::tree::Tree;
 
 pub(crate) async fn run(args: Rebuild) -> Result<()> {
     let clock = Clock::system();
-    data::there(&args.data.data)?;
+    if args.config.is_none() && args.set.is_empty() {
+        data::there(&args.data.data)?;
+    }
     // Alone to the end: a server that runs here would go on writing into the file that is replaced.
     let old = match data::store_config(&args.data.data).open_alone().await {
         Err(error) if error.code() == "TG0114" => return Err(error),
         // A store that cannot even be opened is what a rebuild is for.
         old => old,
     };
-    let journal = data::journal_existing(&args.data.data, &clock).await?;
+    let journal = journal_of(&args, &clock).await?;
     let context = Context::new("rebuild", "rebuild", clock.clone(), &Seeds::fixed(0));
     let path = args.data.data.join("store.rebuilt.db");
     remove(&path, &REBUILT)?;
@@ -39,6 +42,17 @@ pub(crate) async fn run(args: Rebuild) -> Result<()> {
     fresh.close().await.map_err(|e| failed(&e))?;
     journal.close().await.map_err(Error::from)?;
     settle(&args, &path, &verdict)
+}
+
+/// The journal of the data directory, or the one that the configuration names.
+async fn journal_of(args: &Rebuild, clock: &Clock) -> Result<Arc<dyn Journal>> {
+    if args.config.is_none() && args.set.is_empty() {
+        return data::journal_existing(&args.data.data, clock).await;
+    }
+    let base = vec![format!("journal.path={}/journal.db", args.data.data.display())];
+    let mut tree = Tree::read(args.config.clone(), base, args.set.clone());
+    tree.verdict()?;
+    tree.journal.open(clock).await
 }
 
 /// What came of comparing the old store with the new one.
