@@ -17,16 +17,18 @@ use tokio::net::TcpListener;
 use crate::agi::Server;
 use crate::config::Config;
 use crate::emit::{self, Writer};
-use crate::gate::Gate;
+use crate::errands::Errands;
+use crate::gate::{Gate, Key};
 use crate::hardphone;
 use crate::http::{self, Door};
-use crate::{control, count, live};
+use crate::{affirmed, control, count, live};
 
 /// The route gate.
 pub struct Cti {
     config: Config,
     gate: Arc<Gate>,
     writer: Writer,
+    errands: Errands,
     phones: Arc<hardphone::Shared>,
     directory: Arc<Directory>,
     /// None while it cannot be opened: the gate answers all the same.
@@ -73,7 +75,7 @@ impl Component for Cti {
     }
 
     async fn run(self, context: Context) -> service::Result<()> {
-        let Cti { config, gate, writer, phones, directory, journal, alone, sealed, listener, agi } = self;
+        let Cti { config, gate, writer, errands, phones, directory, journal, alone, sealed, listener, agi } = self;
         let door = door(&config, &gate, &phones, &directory, &context);
         if let Some(listener) = listener {
             let (listen, drain) = (config.listen.clone(), context.drain.clone());
@@ -94,6 +96,7 @@ impl Component for Cti {
         };
         if let Some(journal) = opened {
             feed(&journal, &gate, &phones, writer, &context, sealed)?;
+            errands.start(&journal, &gate, &config, &context)?;
             keep_phones(&journal, &gate, &phones, &directory, &config, &context)?;
             if alone {
                 let (clock, drain, upkeep) = (context.clock.clone(), context.drain.clone(), config.journal.clone());
@@ -141,10 +144,12 @@ impl Cti {
         };
         let (emitter, writer) = emit::queue(config.events_max);
         let clock = context.clock.clone();
-        let gate = Gate::new(&config, key, Arc::clone(&directory), clock, emitter, &context.instance);
+        let (errands, webhooks) = Errands::new(&config, context)?;
+        let key = Key { bytes: key, lasting: sealed };
+        let gate = Gate::new(&config, key, Arc::clone(&directory), clock, (emitter, webhooks), &context.instance);
         let gate = Arc::new(gate);
         let phones = Arc::new(hardphone::Shared::new(config.hard_phones.clone()));
-        Ok(Cti { config, gate, writer, phones, directory, journal, alone, sealed, listener: None, agi: None })
+        Ok(Cti { config, gate, writer, errands, phones, directory, journal, alone, sealed, listener: None, agi: None })
     }
 
     /// Its HTTP door.
@@ -218,6 +223,14 @@ fn feed(
         pulse: context.health.pulse("control", PULSE_MAX),
     };
     context.tasks.spawn("control", plans.run())?;
+    let affirmed = affirmed::Follow {
+        journal: Arc::clone(journal),
+        gate: Arc::clone(gate),
+        clock: clock.clone(),
+        drain: drain.clone(),
+        health: context.health.check("affirmed plans"),
+    };
+    context.tasks.spawn("affirmed plans", affirmed.run())?;
     let views = live::Follow {
         journal: Arc::clone(journal),
         gate: Arc::clone(gate),

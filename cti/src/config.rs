@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use model::control::Kind;
-use model::{QueueId, SourceId};
+use model::{QueueId, SourceId, TargetId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use service::config::{ConfigFile, Millis, Problems, Secret};
 use service::http::{Auth, Listen};
 
 use crate::pbx::Pbx;
-use crate::{agi, hardphone};
+use crate::webhook::Webhook;
+use crate::{agi, callbacks, hardphone};
 
 /// The table `[cti]`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +46,12 @@ pub struct Config {
     pub callers_window: Millis,
     /// A caller who dials again so soon after they were led elsewhere gets the same answer; later, they were led there in vain.
     pub again_within: Millis,
+    /// Who was led elsewhere and asks for a person again within this was not helped there: the target's containment.
+    pub contained_within: Millis,
+    /// Callers who were promised a callback, and the calls that keep it.
+    pub callbacks: callbacks::Config,
+    /// Chat platforms, by the target that they are behind: each is told of the callers who are led there, and says what it takes.
+    pub webhooks: BTreeMap<TargetId, Webhook>,
     /// Decisions that wait to be written; beyond that they are lost to the record, counted and marked.
     pub events_max: usize,
     /// Queues that are counted apart; calls for others are let in.
@@ -82,6 +89,9 @@ impl Default for Config {
             callers_max: 100_000,
             callers_window: Millis::seconds(1_800),
             again_within: Millis::seconds(120),
+            contained_within: Millis::seconds(900),
+            callbacks: callbacks::Config::default(),
+            webhooks: BTreeMap::new(),
             events_max: 20_000,
             queues_max: 5_000,
             unplanned: BTreeMap::new(),
@@ -102,6 +112,12 @@ impl ConfigFile for Config {
         problems.range("callers_max", self.callers_max, 1..=10_000_000);
         problems.range("callers_window", self.callers_window, Millis::seconds(1)..=Millis::seconds(86_400));
         problems.range("again_within", self.again_within, Millis::new(0)..=self.callers_window);
+        problems.range("contained_within", self.contained_within, Millis::seconds(1)..=Millis::seconds(86_400));
+        problems.within("callbacks", |problems| self.callbacks.check(problems));
+        problems.range("webhooks", self.webhooks.len(), 0..=100);
+        for (target, webhook) in &self.webhooks {
+            problems.within(&format!("webhooks.{target}"), |problems| webhook.check(problems));
+        }
         problems.range("events_max", self.events_max, 1..=1_000_000);
         problems.range("queues_max", self.queues_max, 1..=100_000);
         for (list, entries) in [("vip", &self.vip), ("emergency", &self.emergency)] {

@@ -14,14 +14,17 @@
 //!
 //! Start at [`ask`] (question and answer), then [`gate`] (one decision). What phone systems may rely on: `docs/spec/route.md`.
 
+mod affirmed;
 pub mod agi;
 pub mod ask;
+pub mod callbacks;
 mod callers;
 mod component;
 mod config;
 mod control;
 mod count;
 mod emit;
+mod errands;
 mod follow;
 pub mod gate;
 pub mod hardphone;
@@ -29,6 +32,7 @@ mod http;
 mod live;
 pub mod pbx;
 mod recent;
+pub mod webhook;
 
 pub use component::Cti;
 pub use config::{Config, Unplanned};

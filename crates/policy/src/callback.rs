@@ -4,7 +4,9 @@
 //! - **Invariant:** attempts count from 1 without a gap, and one is under way at a time: so nobody is dialled twice at once.
 //! - **Invariant:** an entry that is closed stays closed.
 //!
-//! Start at [`List::apply`], then [`List::due`].
+//! Start at [`List::apply`], then [`List::due`], then [`Pace`].
+
+mod pace;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -12,6 +14,8 @@ use model::control::{CallbackAsked, Close, Envelope, Event, Outcome};
 use model::{CallbackId, QueueId, ServiceId, Time};
 
 use crate::plan::{Applied, Stamp};
+
+pub use pace::{Pace, Room};
 
 /// Open entries of a tenant; a further one is refused.
 pub const OPEN_MAX: usize = 10_000;
@@ -94,6 +98,8 @@ pub struct List {
     order: BTreeSet<(Time, CallbackId)>,
     /// Open ones by queue and caller.
     callers: HashMap<(QueueId, String), CallbackId>,
+    /// How many open ones a caller has.
+    known: HashMap<String, u32>,
     /// Closed ones, the oldest first.
     closed: VecDeque<CallbackId>,
 }
@@ -146,6 +152,7 @@ impl List {
         }
         let at = asked.asked_at.unwrap_or(at);
         self.order.insert((at, asked.callback.clone()));
+        *self.known.entry(asked.caller.clone()).or_default() += 1;
         self.callers.insert(caller, asked.callback.clone());
         let entry = Entry { asked: asked.clone(), at, attempts: Vec::new(), state: State::Waiting { again_at: at } };
         self.entries.insert(asked.callback.clone(), entry);
@@ -159,6 +166,12 @@ impl List {
         if !entry.is_open() {
             self.order.remove(&(entry.at, id.clone()));
             self.callers.remove(&(entry.asked.queue.clone(), entry.asked.caller.clone()));
+            if let Some(open) = self.known.get_mut(&entry.asked.caller) {
+                *open -= 1;
+                if *open == 0 {
+                    self.known.remove(&entry.asked.caller);
+                }
+            }
             self.closed.push_back(id.clone());
             if self.closed.len() > CLOSED_MAX
                 && let Some(oldest) = self.closed.pop_front()
@@ -177,6 +190,11 @@ impl List {
     /// The open entry of a caller for a queue.
     pub fn of_caller(&self, queue: &QueueId, caller: &str) -> Option<&Entry> {
         self.entries.get(self.callers.get(&(queue.clone(), caller.to_owned()))?)
+    }
+
+    /// Whether a caller has an open entry of any queue.
+    pub fn has_caller(&self, caller: &str) -> bool {
+        self.known.contains_key(caller)
     }
 
     /// Open entries, the oldest first.
