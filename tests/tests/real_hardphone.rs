@@ -314,7 +314,7 @@ impl Place {
         println!("levels of sales: {levels:?}");
         let downs = levels.windows(2).filter(|pair| pair[0] == 4 && pair[1] == 3).count();
         ensure!(downs == 2, "the hard phones were not left twice, step by step: {levels:?}");
-        ensure!(levels.ends_with(&[4, 3, 2, 1, 0]), "{levels:?}");
+        ensure!(levels.last() == Some(&0), "{levels:?}");
         Ok(())
     }
 
