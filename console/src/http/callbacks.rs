@@ -141,12 +141,19 @@ async fn decide(
     let tenant = face.tenant(principal, asked.tenant.as_deref())?;
     let callback = CallbackId::new(callback);
     let before = shown(face, &tenant, &callback)?;
+    let event = event(callback.clone());
+    let overtaken =
+        || Problem::conflict("it is being dialled, taken by somebody, or over: look at it, and decide again");
+    let claims = matches!(event, Event::CallbackClaimed(_));
+    if before["state"] == "closed" || (claims && before["state"] != "waiting") {
+        return Err(overtaken()); // what cannot hold need not be in the audit
+    }
     if asked.dry_run == Some(true) {
         return Ok(versioned(StatusCode::OK, 0, &before));
     }
-    let change = face.decide(principal, &tenant, asked.why.as_deref(), None, event(callback.clone())).await?;
+    let change = face.decide(principal, &tenant, asked.why.as_deref(), None, event).await?;
     if !Writer::held(&change) {
-        return Err(Problem::conflict("it is being dialled, taken by somebody, or over: look at it, and decide again"));
+        return Err(overtaken()); // somebody was quicker
     }
     Ok(versioned(StatusCode::OK, 0, &shown(face, &tenant, &callback)?))
 }
