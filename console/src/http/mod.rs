@@ -10,6 +10,7 @@ pub mod openapi;
 pub mod overrides;
 mod place;
 pub mod plans;
+mod preview;
 pub mod services;
 pub mod targets;
 pub mod thresholds;

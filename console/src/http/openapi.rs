@@ -38,6 +38,7 @@ pub struct ProblemBody {
                        Errors are RFC 9457 problems that name everything that is wrong. docs/spec/control.md says what it means.",
         license(name = "MIT OR Apache-2.0")
     ),
+    paths(super::preview::preview),
     tags(
         (name = "plans", description = "What holds now."),
         (name = "thresholds", description = "What each queue is held to."),
@@ -45,6 +46,7 @@ pub struct ProblemBody {
         (name = "targets", description = "Where callers are led who cannot wait."),
         (name = "services", description = "Call services and their weights."),
         (name = "callbacks", description = "Callers who were promised a callback."),
+        (name = "preview", description = "What thresholds would have done."),
         (name = "calls", description = "Why a call was led where it was."),
         (name = "audit", description = "Who decided what, and taking it back.")
     )
