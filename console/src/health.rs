@@ -87,7 +87,7 @@ mod tests {
             by: By::Automatic,
             why: String::new(),
             cause_id: None,
-            event: GateCounted { gate: gate.to_owned(), queues }.into(),
+            event: GateCounted { gate: gate.to_owned(), queues, targets: Vec::new() }.into(),
         };
         envelope.to_json()
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,15 +17,19 @@ use tokio::net::TcpListener;
 use crate::agi::Server;
 use crate::config::Config;
 use crate::emit::{self, Writer};
-use crate::gate::Gate;
+use crate::errands::Errands;
+use crate::gate::{Gate, Key};
+use crate::hardphone;
 use crate::http::{self, Door};
-use crate::{control, count, live};
+use crate::{affirmed, control, count, live};
 
 /// The route gate.
 pub struct Cti {
     config: Config,
     gate: Arc<Gate>,
     writer: Writer,
+    errands: Errands,
+    phones: Arc<hardphone::Shared>,
     directory: Arc<Directory>,
     /// None while it cannot be opened: the gate answers all the same.
     journal: Option<Arc<dyn Journal>>,
@@ -37,6 +42,8 @@ pub struct Cti {
 
 /// How long a follower may be busy before the process is not alive any more.
 const PULSE_MAX: Duration = Duration::from_secs(60);
+/// The same of who keeps desk phones: each phone system may take its time.
+const PHONES_PULSE_MAX: Duration = Duration::from_secs(1_800);
 /// How long to wait before the journal is opened again.
 const OPEN_AGAIN: Duration = Duration::from_secs(1);
 /// The receiver's group in the journal, and where it keeps the key of numbers.
@@ -68,8 +75,8 @@ impl Component for Cti {
     }
 
     async fn run(self, context: Context) -> service::Result<()> {
-        let Cti { config, gate, writer, directory, journal, alone, sealed, listener, agi } = self;
-        let door = door(&config, &gate, &directory, &context);
+        let Cti { config, gate, writer, errands, phones, directory, journal, alone, sealed, listener, agi } = self;
+        let door = door(&config, &gate, &phones, &directory, &context);
         if let Some(listener) = listener {
             let (listen, drain) = (config.listen.clone(), context.drain.clone());
             let router = http::router(door);
@@ -88,7 +95,9 @@ impl Component for Cti {
             None => open(&config, &context).await,
         };
         if let Some(journal) = opened {
-            feed(&journal, &gate, writer, &context, sealed)?;
+            feed(&journal, &gate, &phones, writer, &context, sealed)?;
+            errands.start(&journal, &gate, &config, &context)?;
+            keep_phones(&journal, &gate, &phones, &directory, &config, &context)?;
             if alone {
                 let (clock, drain, upkeep) = (context.clock.clone(), context.drain.clone(), config.journal.clone());
                 context
@@ -135,14 +144,17 @@ impl Cti {
         };
         let (emitter, writer) = emit::queue(config.events_max);
         let clock = context.clock.clone();
-        let gate = Gate::new(&config, key, Arc::clone(&directory), clock, emitter, &context.instance);
+        let (errands, webhooks) = Errands::new(&config, context)?;
+        let key = Key { bytes: key, lasting: sealed };
+        let gate = Gate::new(&config, key, Arc::clone(&directory), clock, (emitter, webhooks), &context.instance);
         let gate = Arc::new(gate);
-        Ok(Cti { config, gate, writer, directory, journal, alone, sealed, listener: None, agi: None })
+        let phones = Arc::new(hardphone::Shared::new(config.hard_phones.clone()));
+        Ok(Cti { config, gate, writer, errands, phones, directory, journal, alone, sealed, listener: None, agi: None })
     }
 
     /// Its HTTP door.
     pub fn door(&self, context: &Context) -> Router {
-        http::router(door(&self.config, &self.gate, &self.directory, context))
+        http::router(door(&self.config, &self.gate, &self.phones, &self.directory, context))
     }
 
     /// Where it listens: HTTP and FastAGI.
@@ -157,9 +169,16 @@ impl Cti {
     }
 }
 
-fn door(config: &Config, gate: &Arc<Gate>, directory: &Arc<Directory>, context: &Context) -> Door {
+fn door(
+    config: &Config,
+    gate: &Arc<Gate>,
+    phones: &Arc<hardphone::Shared>,
+    directory: &Arc<Directory>,
+    context: &Context,
+) -> Door {
     Door {
         gate: Arc::clone(gate),
+        phones: Arc::clone(phones),
         guard: config.auth.guard(),
         directory: Arc::clone(directory),
         clock: context.clock.clone(),
@@ -189,6 +208,7 @@ async fn open(config: &Config, context: &Context) -> Option<Arc<dyn Journal>> {
 fn feed(
     journal: &Arc<dyn Journal>,
     gate: &Arc<Gate>,
+    phones: &Arc<hardphone::Shared>,
     writer: Writer,
     context: &Context,
     sealed: bool,
@@ -203,9 +223,18 @@ fn feed(
         pulse: context.health.pulse("control", PULSE_MAX),
     };
     context.tasks.spawn("control", plans.run())?;
+    let affirmed = affirmed::Follow {
+        journal: Arc::clone(journal),
+        gate: Arc::clone(gate),
+        clock: clock.clone(),
+        drain: drain.clone(),
+        health: context.health.check("affirmed plans"),
+    };
+    context.tasks.spawn("affirmed plans", affirmed.run())?;
     let views = live::Follow {
         journal: Arc::clone(journal),
         gate: Arc::clone(gate),
+        phones: Arc::clone(phones),
         clock: clock.clone(),
         drain: drain.clone(),
         health: context.health.check("figures"),
@@ -228,6 +257,35 @@ fn feed(
             }
         })?;
     }
+    Ok(())
+}
+
+/// Keeps the desk phones of the queues in the phone systems, where there are any to command.
+fn keep_phones(
+    journal: &Arc<dyn Journal>,
+    gate: &Arc<Gate>,
+    phones: &Arc<hardphone::Shared>,
+    directory: &Arc<Directory>,
+    config: &Config,
+    context: &Context,
+) -> service::Result<()> {
+    if config.ami.is_empty() {
+        return Ok(());
+    }
+    let keeper = hardphone::Follow {
+        journal: Arc::clone(journal),
+        gate: Arc::clone(gate),
+        shared: Arc::clone(phones),
+        pbxs: config.ami.clone(),
+        directory: Arc::clone(directory),
+        instance: context.instance.clone(),
+        clock: context.clock.clone(),
+        drain: context.drain.clone(),
+    };
+    let writes = Arc::<AtomicBool>::default();
+    let (health, pulse) = (context.health.check("hard phones"), context.health.pulse("hard phones", PHONES_PULSE_MAX));
+    context.tasks.spawn("hard phones: whose turn", keeper.clone().choose(Arc::clone(&writes)))?;
+    context.tasks.spawn("hard phones", keeper.run(writes, health, pulse))?;
     Ok(())
 }
 

@@ -37,7 +37,7 @@ impl Follow {
         let mut next = reader.beginning().await;
         while !drain.is_started() {
             self.pulse.beat();
-            let mut any = false;
+            let (mut any, mut whole) = (false, true);
             for (partition, next) in next.iter_mut().enumerate() {
                 match journal.read(stream, partition as u32, *next, READ.0, READ.1).await {
                     Ok(batch) => {
@@ -47,15 +47,21 @@ impl Follow {
                         *next = batch.next;
                         health.ok();
                     }
-                    Err(journal::Error::Truncated { earliest, .. }) => *next = earliest,
+                    Err(journal::Error::Truncated { earliest, .. }) => (*next, whole) = (earliest, false),
                     Err(journal::Error::Damaged { offset, .. }) => {
                         tracing::warn!(offset, "a decision on the stream control is damaged; it is stepped over");
-                        *next = offset + 1;
+                        (*next, whole) = (offset + 1, false);
                     }
-                    Err(error) => reader.put_off(&error).await,
+                    Err(error) => {
+                        whole = false;
+                        reader.put_off(&error).await;
+                    }
                 }
             }
             if !any {
+                if whole && !next.is_empty() {
+                    self.gate.caught_up();
+                }
                 reader.wait_for_any(&next, IDLE).await;
             }
         }

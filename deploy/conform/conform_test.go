@@ -166,7 +166,12 @@ spec:
     metadata: {labels: {app: d}}
     spec:
       containers: [{name: c, image: i, volumeMounts: [{name: v, mountPath: /v}]}]
-      volumes: [{name: w, configMap: {name: gone}}]
+      volumes: [{name: w, configMap: {name: gone}}, {name: one, secret: {secretName: made, items: [{key: b, path: b}]}}, {name: two, secret: {secretName: made}}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: made}
+stringData: {a: "1"}
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -190,7 +195,7 @@ func TestManifestsThatAClusterWouldRefuseOrThatLeadNowhereAreTold(t *testing.T) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, words := range []string{"no pod opens port", "its own pods", "the volume v", "ConfigMap gone", "as root", "what it needs", "write to its image", "/livez", "/readyz", `unknown field "spec.replica"`, "for no pod"} {
+	for _, words := range []string{"no pod opens port", "its own pods", "the volume v", "ConfigMap gone", "no such key", "every key", "as root", "what it needs", "write to its image", "/livez", "/readyz", `unknown field "spec.replica"`, "for no pod"} {
 		said(t, wrong, words)
 	}
 	if !strings.Contains(seen, "1 of monitoring.coreos.com only read") {

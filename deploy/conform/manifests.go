@@ -29,8 +29,8 @@ type rendered struct {
 	budgets  map[string]*policy.PodDisruptionBudget
 	networks map[string]*network.NetworkPolicy
 	config   map[string]bool
-	secrets  map[string]bool
-	skipped  int // of kinds that the cluster learns from others (ServiceMonitor)
+	secrets  map[string]map[string]string // made here; others are the site's own
+	skipped  int                          // of kinds that the cluster learns from others (ServiceMonitor)
 }
 
 // manifests decodes strictly: an unknown field or one twice is refused, as `kubectl apply --validate=strict` would. Then it looks whether
@@ -43,7 +43,7 @@ func manifests(path string) (complaints, string, error) {
 	all := rendered{
 		pods: map[string]core.PodTemplateSpec{}, daemons: map[string]bool{}, services: map[string]*core.Service{},
 		budgets: map[string]*policy.PodDisruptionBudget{}, networks: map[string]*network.NetworkPolicy{},
-		config: map[string]bool{}, secrets: map[string]bool{},
+		config: map[string]bool{}, secrets: map[string]map[string]string{},
 	}
 	var wrong complaints
 	objects := 0
@@ -122,7 +122,7 @@ func (all *rendered) take(object runtime.Object, wrong *complaints) {
 	case *core.ConfigMap:
 		all.config[name] = true
 	case *core.Secret:
-		all.secrets[name] = true
+		all.secrets[name] = it.StringData
 	}
 }
 
@@ -196,6 +196,9 @@ func (all *rendered) pod(key string, pod core.PodSpec, wrong *complaints) {
 		if volume.ConfigMap != nil && !all.config[volume.ConfigMap.Name] {
 			wrong.add("%s mounts the ConfigMap %s, which is not there", key, volume.ConfigMap.Name)
 		}
+		if volume.Secret != nil {
+			all.secret(key, volume.Secret, wrong)
+		}
 	}
 	for _, container := range pod.Containers {
 		for _, mount := range container.VolumeMounts {
@@ -213,6 +216,18 @@ func (all *rendered) pod(key string, pod core.PodSpec, wrong *complaints) {
 		if all.daemons[key] {
 			probes(key, container, wrong)
 		}
+	}
+}
+
+func (all *rendered) secret(key string, mounted *core.SecretVolumeSource, wrong *complaints) {
+	keys, made := all.secrets[mounted.SecretName]
+	for _, item := range mounted.Items {
+		if _, known := keys[item.Key]; made && !known {
+			wrong.add("%s mounts %s of the Secret %s, which has no such key", key, item.Key, mounted.SecretName)
+		}
+	}
+	if len(mounted.Items) == 0 {
+		wrong.add("%s sees every key of the Secret %s", key, mounted.SecretName)
 	}
 }
 

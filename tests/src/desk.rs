@@ -65,6 +65,16 @@ impl Desk {
         self.ask(Method::PUT, &self.url(path), Some(replaces), Some(body)).await
     }
 
+    /// Replaces what has a version, and is refused with this status: where something is wrong with it.
+    pub async fn refused(&self, path: &str, replaces: u64, body: Value, status: u16) -> Result<Vec<String>> {
+        let request = self.client.put(self.url(path)).header("if-match", format!("\"{replaces}\""));
+        let answer = request.json(&body).send().await?;
+        let (found, problem) = (answer.status().as_u16(), answer.json::<Value>().await?);
+        ensure!(found == status, "{path}: {found} instead of {status}: {problem:#}");
+        let errors = problem["errors"].as_array().cloned().unwrap_or_default();
+        Ok(errors.iter().filter_map(|error| Some(error["at"].as_str()?.to_owned())).collect())
+    }
+
     /// Decides something.
     pub async fn post(&self, path: &str, body: Value) -> Result<Value> {
         self.ask(Method::POST, &self.url(path), None, Some(body)).await

@@ -75,6 +75,7 @@ async fn a_flood_of_calls_is_diverted_by_the_consoles_own_plan_and_an_order_hold
     let call = |(group, callers): (u16, Callers)| callers.call(&pbx, group);
 
     call(CALM).await?;
+    centre.mistakes().await?;
     let watching = centre.watch_gate();
     let (tell, over) = watch::channel(false);
     let flood = async {
@@ -273,15 +274,34 @@ impl Centre {
         Ok(())
     }
 
+    /// What cannot hold is refused with everything that is wrong with it, and what should not have been ordered is taken back from the
+    /// audit.
+    async fn mistakes(&self) -> Result<()> {
+        let bad = json!({
+            "goal": { "share": 2.0, "within_s": "soon" }, "floor_per_s": 3.0, "stale": { "static_per_s": [1.0] },
+            "targets": [{ "target": "moon" }], "colour": "red",
+        });
+        let mut wrong = self.desk.refused("/v1/thresholds/sales", 1, bad, 422).await?;
+        wrong.sort_unstable();
+        let want = ["colour", "goal.share", "goal.within_s", "stale.static_per_s.0", "targets.0.target"];
+        ensure!(wrong == want, "{wrong:?}");
+        self.desk.refused("/v1/thresholds/sails", 0, json!({}), 404).await?;
+        let wish =
+            json!({ "queue": "support", "order": { "level_locked": { "level": "divert_all" } }, "for_s": 600.0 });
+        self.desk.post("/v1/overrides?why=a+slip", wish).await?;
+        enforces("support", "divert_all").await?;
+        let audit = self.desk.get("/v1/audit?limit=1").await?;
+        let slip = &audit["changes"][0]["event"];
+        ensure!(slip["why"] == "a slip", "the last decision of a person is another one: {slip:#}");
+        let id = slip["id"].as_str().context("a decision without an id")?;
+        self.desk.post(&format!("/v1/audit/{id}/undo?why=it+was+a+slip"), Value::Null).await?;
+        enforces("support", "normal").await
+    }
+
     /// Waits until a queue is so, as the console shows it.
     async fn until(&self, what: &str, queue: &str, so: impl Fn(&Value) -> bool) -> Result<()> {
         let found = |queues: &[Value]| queues.iter().any(|shown| shown["queue"] == queue && so(shown));
         self.desk.until(&format!("{queue}: {what}"), &self.product, found).await.map(drop)
-    }
-
-    /// What the gate enforces at a queue.
-    async fn enforced(&self, queue: &str) -> Result<Value> {
-        enforced(queue).await
     }
 
     fn watch_gate(&self) -> Watching {
@@ -307,11 +327,7 @@ impl Centre {
         let set = self.desk.post("/v1/overrides?why=a+drill", wish).await?;
         let until: jiff::Timestamp = set["until"].as_str().context("an order without an end")?.parse()?;
         let id = set["id"].as_str().context("an order without a name")?.to_owned();
-        let patience = Instant::now() + PATIENCE;
-        while self.enforced("support").await?["level"] != "divert_all" {
-            ensure!(Instant::now() < patience, "the gate does not hear of the order");
-            sleep(Duration::from_millis(50)).await;
-        }
+        enforces("support", "divert_all").await?;
         let order = Order { id, from: now_ms(), until: until.as_millisecond() };
         ORDERED.1.call(pbx, ORDERED.0).await?;
         sleep(Duration::from_millis(u64::try_from(order.until - now_ms()).unwrap_or(0) + 200)).await;
@@ -401,6 +417,20 @@ impl Order {
 /// The product learns of a moment by another event of the PBX than the channel events do.
 const EACH_MS: i64 = 250;
 
+/// Waits until the gate enforces this level at a queue.
+async fn enforces(queue: &str, level: &str) -> Result<()> {
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        let now = enforced(queue).await?;
+        if now["level"] == level {
+            return Ok(());
+        }
+        ensure!(Instant::now() < patience, "the gate does not enforce {level}: {now}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What the gate enforces at a queue.
 async fn enforced(queue: &str) -> Result<Value> {
     let url = format!("http://127.0.0.1:{GATE}/v1/route/plan");
     let answer = reqwest::Client::new().get(&url).timeout(Duration::from_secs(10)).send().await?;

@@ -9,7 +9,9 @@
 mod cli;
 mod control;
 mod data;
+mod drill;
 mod front;
+mod hardphone;
 mod import;
 mod preview;
 mod progress;

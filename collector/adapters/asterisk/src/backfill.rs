@@ -134,7 +134,9 @@ impl Translator {
                     self.at_desks(call, uid, queue, why, at);
                 }
             }
-            Verb::DeskConnect { hold_s, channel } => self.desk_connected(call, line, uid, queue, (*hold_s, channel), at),
+            Verb::DeskConnect { hold_s, channel } => {
+                self.desk_connected(call, line, uid, queue, (*hold_s, channel), at)
+            }
             Verb::DeskEnd { answered, hold_s, .. } => self.desk_ended(call, uid, queue, (*answered, *hold_s), at, edge),
             _ => {}
         }
@@ -188,14 +190,23 @@ impl Translator {
     }
 
     /// The caller is done with the desk phones: the talk is over, or nobody had answered.
-    fn desk_ended(&mut self, call: &mut Call, uid: &str, queue: &str, (answered, hold_s): (bool, u64), at: i64, edge: bool) {
+    fn desk_ended(
+        &mut self,
+        call: &mut Call,
+        uid: &str,
+        queue: &str,
+        (answered, hold_s): (bool, u64),
+        at: i64,
+        edge: bool,
+    ) {
         if !answered {
             self.gave_up(call, uid, queue, hold_s, QueueExit::Abandoned, at, edge);
             call.hung_by = Some(Party::Caller);
             return;
         }
         let mine = |talk: &crate::state::Talk| talk.desk && talk.queue.as_deref() == Some(queue);
-        let Some((dest, talk)) = call.talks.iter().find(|(_, talk)| mine(talk)).map(|(d, t)| (d.clone(), t.clone())) else {
+        let Some((dest, talk)) = call.talks.iter().find(|(_, talk)| mine(talk)).map(|(d, t)| (d.clone(), t.clone()))
+        else {
             return;
         };
         call.talks.remove(&dest);

@@ -118,10 +118,7 @@ mod tests {
 
     #[test]
     fn a_caller_who_gives_up_at_the_desk_phones_has_abandoned_the_queue() {
-        let said = told(&[
-            "1700000000|1|sales|NONE|TGDESKENTER|0301|silent",
-            "1700000009|1|sales|NONE|TGDESKEND||9",
-        ]);
+        let said = told(&["1700000000|1|sales|NONE|TGDESKENTER|0301|silent", "1700000009|1|sales|NONE|TGDESKEND||9"]);
         assert_eq!(said, ["offered", "queued", "dequeued", "ended"].map(|what| format!("call/1 call.{what}")));
     }
 }
