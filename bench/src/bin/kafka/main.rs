@@ -3,8 +3,6 @@
 //!
 //! `script/bench kafka`. Needs a JDK and Maven: the broker and the peer are jars from Maven Central.
 
-#[path = "../fold/centre.rs"]
-mod centre;
 mod sides;
 
 use std::path::{Path, PathBuf};
@@ -91,7 +89,7 @@ async fn fill(journal: &dyn Journal) -> anyhow::Result<(u64, u64)> {
     let (mut events, mut bytes) = (0, 0);
     let mut reader = Reader::default();
     let mut entries = Vec::new();
-    for line in centre::day(CALLS, SEED) {
+    for line in bench::centre::day(CALLS, SEED) {
         let Parsed::Known(event) = reader.read(&line)? else { continue };
         let model::Subject::Call(call) = &event.subject else { continue };
         events += 1;

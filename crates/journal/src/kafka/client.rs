@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
+use rdkafka::admin::AdminClient;
+use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -157,6 +159,11 @@ impl Net {
     ) -> Result<T> {
         T::from_config_and_context(config, context)
             .map_err(|e| Error::Unreachable { brokers: self.brokers.clone(), reason: e.to_string() })
+    }
+
+    /// A client for what is done to topics.
+    pub(crate) fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
+        self.client(&self.config(), DefaultClientContext)
     }
 
     /// The topic of a stream, or of the books.
