@@ -152,7 +152,9 @@ impl Clerk {
         let now = self.terms.clock.monotonic();
         let since = lock(&self.unheard).get(&self.partition_of(group)).copied();
         match since.map(|since| now.saturating_sub(since)).filter(|silent| *silent > self.terms.timeout) {
-            Some(silent) => Err(Error::Unanswered(format!("no sign of life could be given for {} s", silent.as_secs()))),
+            Some(silent) => {
+                Err(Error::Unanswered(format!("no sign of life could be given for {} s", silent.as_secs())))
+            }
             None => Ok(()),
         }
     }
