@@ -23,14 +23,12 @@ pub(crate) async fn run(journal: Arc<dyn Journal>, gate: Arc<Gate>, instance: St
             () = ticks.tick() => {}
         }
         let counted = gate.counted();
-        let targets = gate.targets_counted();
         if counted.is_empty() {
             continue;
         }
         let at = Time(clock.now_ms());
         let entry = |(tenant, queues): (model::TenantId, Vec<model::control::QueueCounted>)| {
-            // a target is known by its name; those of another tenant are passed over there
-            let targets = targets.clone();
+            let targets = gate.targets_counted(&tenant);
             let envelope = Envelope {
                 id: EventId::from_reference(&source, &format!("counted|{tenant}|{}", at.ms())),
                 source: source.clone(),

@@ -222,7 +222,8 @@ impl Gate {
                     let target = xxh3_64(lead.target.as_str().as_bytes());
                     lock(&self.memory.recent).diverted(token.as_bytes(), asked.queue_hash(), target, asked.at.ms());
                     let caller = came_back(token, asked.ask.queue.as_str());
-                    lock(&self.memory.led).led(caller, &lead.target, asked.at.ms());
+                    let target = [asked.tenant.as_str(), "/", lead.target.as_str()].concat();
+                    lock(&self.memory.led).led(caller, &target.as_str().into(), asked.at.ms());
                 }
                 let answer = Answer {
                     target: lead.kind,
@@ -302,10 +303,14 @@ impl Gate {
         self.memory.counted()
     }
 
-    /// Whom each target helped so far, by tenant: who was led to it, and did not come back.
-    pub(crate) fn targets_counted(&self) -> Vec<TargetCounted> {
+    /// Whom each target of a tenant helped so far: who was led to it, and who of them came back.
+    pub(crate) fn targets_counted(&self, tenant: &TenantId) -> Vec<TargetCounted> {
         let settled = lock(&self.memory.led).settled(self.clock.now_ms());
-        settled.into_iter().map(|(target, settled, returned)| TargetCounted { target, settled, returned }).collect()
+        let own = |(target, settled, returned): (model::TargetId, u64, u64)| {
+            let target = target.as_str().strip_prefix(tenant.as_str())?.strip_prefix('/')?.into();
+            Some(TargetCounted { target, settled, returned })
+        };
+        settled.into_iter().filter_map(own).collect()
     }
 
     /// What holds for each queue now, by the directory's tenants.

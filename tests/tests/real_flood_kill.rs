@@ -108,7 +108,8 @@ impl Silence {
         for (what, calls, per_s) in stretches {
             let led = calls.iter().filter(|said| !said.enters()).count();
             println!("{what}: {} calls, {led} led away", calls.len());
-            ensure!(led > 0 && led < calls.len(), "{what}: {led} of {} were led away: that is no gate", calls.len());
+            ensure!(led > 0, "{what}: none of {} was led away: that is no gate", calls.len());
+            ensure!(per_s.is_infinite() || led < calls.len(), "{what}: all {led} were led away");
             if per_s.is_finite() {
                 let rooms = calls.iter().filter(|said| said.rule == "room").map(|said| said.at as f64 / 1_000.0);
                 let burst = (per_s.max(capacity) * BURST_S).max(1.0);
@@ -243,14 +244,11 @@ impl Host {
     /// Kills the last console, and waits until the gate has gone all the way to the static gap.
     async fn kill(&mut self, last: usize) -> Result<Silence> {
         self.consoles[last].kill().await?;
-        // what it wrote last is still on its way
-        sleep(Duration::from_secs(1)).await;
-        let silent_s = enforced().await?["silent_s"].as_f64().context("the gate has no plan")?;
-        let heard = now_ms() - (silent_s * 1_000.0) as i64;
         let all_s = f64::from(HALVES).mul_add(HALF_WAY_S, 3.0 * VALID_S) + LOOK_S;
         let silent = |sales: &Value| sales["silent_s"].as_f64() >= Some(all_s);
-        self.until_enforced("the gate hears of no console", silent).await?;
-        Ok(Silence { heard, until: now_ms() })
+        let silent_s = self.until_enforced("the gate hears of no console", silent).await?["silent_s"].as_f64();
+        let until = now_ms();
+        Ok(Silence { heard: until - (silent_s.context("the gate has no plan")? * 1_000.0) as i64, until })
     }
 
     async fn start_consoles_again(&mut self) -> Result<()> {

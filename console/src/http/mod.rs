@@ -4,10 +4,13 @@
 //! of the token, and is answered when it was read back.
 
 pub mod audit;
+pub mod callbacks;
 pub mod calls;
 pub mod openapi;
 pub mod overrides;
+mod place;
 pub mod plans;
+mod preview;
 pub mod services;
 pub mod targets;
 pub mod thresholds;

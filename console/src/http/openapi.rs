@@ -6,7 +6,7 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Face, audit, calls, overrides, plans, services, targets, thresholds};
+use super::{Face, audit, callbacks, calls, overrides, plans, services, targets, thresholds};
 
 /// RFC 9457 problem details.
 #[derive(ToSchema)]
@@ -38,12 +38,15 @@ pub struct ProblemBody {
                        Errors are RFC 9457 problems that name everything that is wrong. docs/spec/control.md says what it means.",
         license(name = "MIT OR Apache-2.0")
     ),
+    paths(super::preview::preview),
     tags(
         (name = "plans", description = "What holds now."),
         (name = "thresholds", description = "What each queue is held to."),
         (name = "overrides", description = "What persons order, for a time."),
         (name = "targets", description = "Where callers are led who cannot wait."),
         (name = "services", description = "Call services and their weights."),
+        (name = "callbacks", description = "Callers who were promised a callback."),
+        (name = "preview", description = "What thresholds would have done."),
         (name = "calls", description = "Why a call was led where it was."),
         (name = "audit", description = "Who decided what, and taking it back.")
     )
@@ -62,6 +65,10 @@ pub(super) fn documented() -> OpenApiRouter<Face> {
         .routes(routes!(targets::put, targets::remove))
         .routes(routes!(services::list))
         .routes(routes!(services::put, services::remove))
+        .routes(routes!(callbacks::list))
+        .routes(routes!(callbacks::cancel))
+        .routes(routes!(callbacks::claim))
+        .routes(routes!(callbacks::done))
         .routes(routes!(calls::explain))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))

@@ -128,6 +128,13 @@ impl Vitals {
         self.trunks[*at].ends.drain(..).collect()
     }
 
+    /// What a trunk did before is over: it has proven itself by probes.
+    pub fn forgive(&mut self, trunk: &str) {
+        if let Some(at) = self.names.get(trunk) {
+            self.trunks[*at] = Trunk::default();
+        }
+    }
+
     /// The trunks that were heard of.
     pub fn trunks(&self) -> impl Iterator<Item = &str> {
         self.names.keys().map(String::as_str)
