@@ -424,8 +424,10 @@ impl Rounds {
         }
         if !nobody {
             self.given_at = Some(now);
-            if self.missed.len() > 10_000 {
+            // Members of long ago. Whoever is still there gets a whole lease again.
+            if self.missed.len() + self.heard.len() > 10_000 {
                 self.missed.clear();
+                self.heard.clear();
             }
         }
     }
