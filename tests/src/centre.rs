@@ -11,13 +11,15 @@ pub async fn judge(control: &str, face: &str, began: i64) -> Result<(usize, Diff
     let truth = reqwest::get(format!("http://{control}/v1/truth")).await?.error_for_status()?.text().await?;
     let calls = ledger::read(&truth)?;
     let latest = calls.iter().filter_map(|call| call.ended_ms).max().unwrap_or(0);
+    // One connection for all: some hundred calls are asked for.
+    let client = reqwest::Client::new();
     let mut differences = Differences::default();
     let mut compared = 0;
     for call in calls.iter().filter(|call| call.direction == "inbound" && call.offered_ms > began) {
         let Some(stays) = call.stays().filter(|_| call.ended_ms.is_some_and(|ended| ended + 2000 < latest)) else {
             continue;
         };
-        let record = record(face, &call.call).await.unwrap_or(Value::Null);
+        let record = record(&client, face, &call.call).await.unwrap_or(Value::Null);
         compared += 1;
         let stays: Vec<_> = stays.iter().collect();
         let tolerance = Tolerance { each_ms: 120, blind: Vec::new() };
@@ -26,7 +28,7 @@ pub async fn judge(control: &str, face: &str, began: i64) -> Result<(usize, Diff
     Ok((compared, differences))
 }
 
-async fn record(face: &str, call: &str) -> Result<Value> {
+async fn record(client: &reqwest::Client, face: &str, call: &str) -> Result<Value> {
     let url = format!("http://{face}/v1/calls/{call}");
-    Ok(reqwest::get(url).await?.error_for_status()?.json().await?)
+    Ok(client.get(url).send().await?.error_for_status()?.json().await?)
 }

@@ -16,13 +16,16 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Beside others, or alone.
+    /// Beside others, or alone. The directories are made when they are not there, as a journal's are.
     pub(crate) fn take(store: &Path, alone: bool) -> Result<Lock> {
         let path = beside(store);
         let failed = |error: std::io::Error| Error::NotAStore {
             path: store.to_owned(),
             reason: format!("{}: {error}", path.display()),
         };
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(failed)?;
+        }
         let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
         let taken = if alone { file.try_lock() } else { file.try_lock_shared() };
         match taken {
@@ -47,7 +50,7 @@ mod tests {
     #[test]
     fn one_alone_finds_nobody_and_lets_nobody_in() {
         let dir = tempfile::tempdir().unwrap();
-        let store = dir.path().join("store.db");
+        let store = dir.path().join("made/for/it/store.db");
         let first = Lock::take(&store, false).unwrap();
         let second = Lock::take(&store, false).unwrap();
         assert!(matches!(Lock::take(&store, true), Err(Error::InUse { alone: false, .. })));

@@ -28,6 +28,14 @@ async fn topics(what: &[&str], set: &[String]) -> Result<String> {
     run(&words).await
 }
 
+/// From when on, by the centre's clock, the product has seen calls from their beginning: its first picture is there now, and the clock
+/// went on, faster than ours, since the ledger's last word.
+async fn whole_since(control: &str) -> Result<i64> {
+    let truth = reqwest::get(format!("http://{control}/v1/truth")).await?.error_for_status()?.text().await?;
+    let calls = tidegate_tests::ledger::read(&truth)?;
+    Ok(calls.iter().map(|call| call.ended_ms.unwrap_or(call.offered_ms)).max().unwrap_or_default() + 30_000)
+}
+
 /// Waits until so many calls that began after `began` are as the ledger says, and none is otherwise.
 async fn as_the_ledger_says(
     control: &str,
@@ -77,7 +85,7 @@ async fn one_process_over_kafka_says_what_the_ledger_says() -> Result<()> {
     let mut arguments = vec!["--set", &address, "--set", "simulator.speed=5"];
     arguments.extend(set.iter().map(String::as_str));
     let mut product = Product::up(place.path(), base, &arguments).await?;
-    let began = jiff::Timestamp::now().as_millisecond();
+    let began = whole_since(&control).await?;
     as_the_ledger_says(&control, &product.address().to_string(), began, 20, || product.said()).await?;
     product.kill().await?;
     ensure!(!place.path().join("data/journal.db").exists(), "nothing was written into a file");
@@ -144,7 +152,8 @@ async fn processes_over_kafka_are_killed_and_no_call_is_lost_or_counted_twice() 
         ensure!(Instant::now() < patience, "no live figures: {text}\n{}", said(&parts));
         sleep(std::time::Duration::from_millis(200)).await;
     }
-    let began = jiff::Timestamp::now().as_millisecond();
+    // The centre's clock runs ahead: what it says of calls now is where the product begins to see them whole.
+    let began = whole_since(&control).await?;
     as_the_ledger_says(&control, &face, began, 5, || said(&parts)).await?;
     for name in ["receiver-1", "aggregator-1", "pusher", "receiver-2", "aggregator-2"] {
         let part = parts.iter_mut().find(|part| part.name() == name).expect("a part of this name");

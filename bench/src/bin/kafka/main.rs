@@ -1,10 +1,8 @@
 //! How fast events over Kafka become figures: our consumer with and without decoding and folding, beside a bare client of the same library,
 //! and beside Kafka Streams doing a small part of the work, on the same topic of the same broker in the same run.
 //!
-//! `script/bench kafka`. Needs a JDK and Maven: the broker and the peer are jars from Maven Central.
+//! `script/bench kafka`; by itself, it takes the number of calls of the day, for a short look. Needs a JDK and Maven: the broker and the peer are jars from Maven Central.
 
-#[path = "../fold/centre.rs"]
-mod centre;
 mod sides;
 
 use std::path::{Path, PathBuf};
@@ -37,7 +35,8 @@ async fn main() -> anyhow::Result<()> {
     options.prefix = PREFIX.to_owned();
     topics::create(&options, Some(1)).await?;
     let journal = Kafka::open(options).await?;
-    let (events, bytes) = fill(&*journal).await?;
+    let calls = std::env::args().nth(1).map_or(Ok(CALLS), |calls| calls.parse())?;
+    let (events, bytes) = fill(&*journal, calls).await?;
     let topic = format!("{PREFIX}{}", Stream::EventsCall);
     let [mut bare, mut reading, mut decoding, mut folding] = [const { Vec::new() }; 4];
     let mut counts = sides::Counts::new();
@@ -74,7 +73,7 @@ async fn main() -> anyhow::Result<()> {
                 .aim(Aim::RatioAtLeast(10.0)),
         )
         .note(format!(
-            "{events} call events of a made-up day ({CALLS} calls, seed {SEED}), {} bytes each, in {PARTITIONS} partitions of one broker on \
+            "{events} call events of a made-up day ({calls} calls, seed {SEED}), {} bytes each, in {PARTITIONS} partitions of one broker on \
              this machine; medians of {ROUNDS} alternating runs by the clock; broker, client and fold share the cores.",
             bytes / events.max(1)
         ))
@@ -87,11 +86,11 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// Writes the events into the topic. Answers how many, and their bytes.
-async fn fill(journal: &dyn Journal) -> anyhow::Result<(u64, u64)> {
+async fn fill(journal: &dyn Journal, calls: usize) -> anyhow::Result<(u64, u64)> {
     let (mut events, mut bytes) = (0, 0);
     let mut reader = Reader::default();
     let mut entries = Vec::new();
-    for line in centre::day(CALLS, SEED) {
+    for line in bench::centre::day(calls, SEED) {
         let Parsed::Known(event) = reader.read(&line)? else { continue };
         let model::Subject::Call(call) = &event.subject else { continue };
         events += 1;

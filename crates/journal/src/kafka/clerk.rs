@@ -10,14 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::admin::AdminOptions;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::sync::oneshot;
 
-use super::client::{Inquiries, Net, Reader, Voice, number, offset};
+use super::client::{Inquiries, Net, Reader, Voice, failed, number, offset};
 use super::cursor::Cursors;
 use super::ledger::{Club, Heard, Ledger, Outcome};
 use super::outbox::{Message, Outbox};
@@ -68,6 +67,8 @@ pub(crate) struct Clerk {
     waiters: Mutex<HashMap<Id, Waiter>>,
     /// When the last sign of life that was read back was given, by partition of the books.
     proven: Mutex<BTreeMap<u32, Duration>>,
+    /// When the first sign of life was given of those that were not read back, by partition of the books.
+    unheard: Mutex<BTreeMap<u32, Duration>>,
 }
 
 impl Clerk {
@@ -98,6 +99,7 @@ impl Clerk {
             ledgers: Mutex::default(),
             waiters: Mutex::default(),
             proven: Mutex::default(),
+            unheard: Mutex::default(),
         });
         let (bell, thread, cursors) = (Bell::of(board), Arc::clone(&clerk), Arc::clone(cursors));
         let work = move || {
@@ -143,6 +145,18 @@ impl Clerk {
     /// Looks at a group as far as it is known here.
     pub(crate) fn known_club<T>(&self, group: &str, look: impl FnOnce(Option<&Club>) -> T) -> T {
         look(lock(&self.ledger(self.partition_of(group))).clubs.get(group))
+    }
+
+    /// Whether the brokers let us speak. Who could not for long does not know what it holds, and must not go on as if nothing were.
+    pub(crate) fn heard(&self, group: &str) -> Result<()> {
+        let now = self.terms.clock.monotonic();
+        let since = lock(&self.unheard).get(&self.partition_of(group)).copied();
+        match since.map(|since| now.saturating_sub(since)).filter(|silent| *silent > self.terms.timeout) {
+            Some(silent) => {
+                Err(Error::Unanswered(format!("no sign of life could be given for {} s", silent.as_secs())))
+            }
+            None => Ok(()),
+        }
     }
 
     async fn until(&self, ledger: &Mutex<Ledger>, end: u64) -> Result<()> {
@@ -348,6 +362,7 @@ impl Rounds {
             }
             if let Some(given) = self.given.remove(&id) {
                 lock(&self.clerk.proven).insert(partition, given);
+                lock(&self.clerk.unheard).remove(&partition);
                 if now.saturating_sub(given) > self.clerk.terms.lease / 3 {
                     self.going_since.insert(partition, now);
                 }
@@ -400,14 +415,19 @@ impl Rounds {
         let nobody = by_partition.is_empty();
         for (partition, members) in by_partition {
             match self.clerk.mention(partition, &Said::Alive { members }) {
-                Ok(id) => _ = self.given.insert(id, now),
+                Ok(id) => {
+                    self.given.insert(id, now);
+                    lock(&self.clerk.unheard).entry(partition).or_insert(now);
+                }
                 Err(error) => tracing::debug!(%error, "no sign of life can be given just now"),
             }
         }
         if !nobody {
             self.given_at = Some(now);
-            if self.missed.len() > 10_000 {
+            // Members of long ago. Whoever is still there gets a whole lease again.
+            if self.missed.len() + self.heard.len() > 10_000 {
                 self.missed.clear();
+                self.heard.clear();
             }
         }
     }
@@ -435,18 +455,17 @@ impl Rounds {
     fn remove_before(&self, partition: u32, next: u64) {
         let (net, topic) = (self.clerk.net.clone(), Arc::clone(&self.clerk.topic));
         let work = move || {
-            let removed = (|| -> std::result::Result<(), String> {
-                let config = net.config();
-                let admin: AdminClient<DefaultClientContext> = config.create().map_err(|e| e.to_string())?;
+            let removed = || -> Result<()> {
                 let mut list = TopicPartitionList::new();
-                list.add_partition_offset(&topic, number(partition), offset(next)).map_err(|e| e.to_string())?;
+                list.add_partition_offset(&topic, number(partition), offset(next)).map_err(|e| failed(&e))?;
                 let options = AdminOptions::new().request_timeout(Some(net.timeout));
-                futures::executor::block_on(admin.delete_records(&list, &options)).map_err(|e| e.to_string())?;
-                Ok(())
-            })();
-            if let Err(error) = removed {
+                let admin = net.admin()?;
+                let removed = futures::executor::block_on(admin.delete_records(&list, &options));
+                removed.map(|_| ()).map_err(|e| failed(&e))
+            };
+            if let Err(error) = removed() {
                 tracing::warn!(
-                    error,
+                    %error,
                     "what a snapshot holds could not be removed from the books; it does no harm there"
                 );
             }

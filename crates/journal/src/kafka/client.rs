@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
+use rdkafka::admin::AdminClient;
+use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -55,26 +57,19 @@ pub(crate) struct Voice {
     complaint: Mutex<Option<String>>,
 }
 
-impl Voice {
-    pub(crate) fn complaint(&self) -> Option<String> {
-        self.complaint.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
 impl ClientContext for Voice {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // Lost connections are said by whoever could not do something because of them.
         tracing::debug!(?level, facility, message, "kafka client");
+        if level as i32 <= RDKafkaLogLevel::Warning as i32 {
+            // What stands before the text names a thread of the client.
+            let text = message.split_once("]: ").map_or(message, |(_, text)| text);
+            *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client");
-        let code = error.rdkafka_error_code();
-        let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
-        let vague = matches!(code, Some(RDKafkaErrorCode::AllBrokersDown));
-        if complaint.is_none() || !vague {
-            *complaint = Some(reason.to_owned());
-        }
     }
 }
 
@@ -166,6 +161,11 @@ impl Net {
             .map_err(|e| Error::Unreachable { brokers: self.brokers.clone(), reason: e.to_string() })
     }
 
+    /// A client for what is done to topics.
+    pub(crate) fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
+        self.client(&self.config(), DefaultClientContext)
+    }
+
     /// The topic of a stream, or of the books.
     pub(crate) fn topic(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
@@ -208,7 +208,17 @@ impl Inquiries {
 
     /// What the client last complained of.
     pub(crate) fn complaint(&self) -> Option<String> {
-        self.reader.client().context().complaint()
+        self.listen();
+        self.reader.client().context().complaint.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Hears what the client says of itself. To be called now and then.
+    pub(crate) fn listen(&self) {
+        while let Some(event) = self.reader.poll(Duration::ZERO) {
+            if let Err(error) = event {
+                tracing::debug!(%error, "kafka client");
+            }
+        }
     }
 
     /// The offsets that the next records will get.

@@ -215,6 +215,7 @@ impl Cursors {
 
     /// Hears what clients say of themselves. To be called now and then.
     pub(crate) fn listen(&self) {
+        self.inquiries.listen();
         let lanes = lock(&self.lanes).clone();
         for lane in lanes {
             while let Some(event) = lane.reader.poll(std::time::Duration::ZERO) {

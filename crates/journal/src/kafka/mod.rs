@@ -25,7 +25,7 @@ pub mod topics;
 mod wire;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -104,7 +104,7 @@ pub struct Kafka {
     me: Weak<Self>,
     options: Options,
     net: Net,
-    identity: String,
+    identity: OnceLock<String>,
     topics: BTreeMap<Stream, Arc<str>>,
     board: Arc<Board>,
     inquiries: Inquiries,
@@ -138,23 +138,26 @@ impl Kafka {
             max_poll: options.max_poll,
             timeout: options.timeout,
         };
-        let books = topics::books(&found, &options.prefix);
+        let books = topics::books(&found);
         let cursors = Arc::new(cursors);
         let clerk = Clerk::open(&net, books, terms, &inquiries, &outbox, &board, &cursors)?;
-        let identity = identity(&clerk).await?;
         let topics = Stream::ALL.map(|stream| (stream, Arc::from(net.topic(stream.name())))).into();
-        Ok(Arc::new_cyclic(|me| Self {
+        let journal = Arc::new_cyclic(|me| Self {
             me: me.clone(),
             options,
             net,
-            identity,
+            identity: OnceLock::new(),
             topics,
             board,
             inquiries,
             outbox,
             cursors,
             clerk,
-        }))
+        });
+        // Last, so that a journal that cannot be opened is let go of like any other.
+        let identity = identity(&journal.clerk).await?;
+        journal.identity.get_or_init(|| identity);
+        Ok(journal)
     }
 
     /// The first record of a group's part of the books that is still kept. Grows when a snapshot takes the place of what came before.
@@ -268,7 +271,7 @@ impl Journal for Kafka {
     }
 
     fn identity(&self) -> String {
-        self.identity.clone()
+        self.identity.get().cloned().unwrap_or_default()
     }
 
     async fn append(&self, entries: Vec<Entry>) -> Result<Vec<Position>> {
@@ -425,6 +428,7 @@ impl Backend for Kafka {
         self.open_still()?;
         if let Step::Sync { member, name } = &step {
             self.board.seen(group, *member, self.options.clock.monotonic());
+            self.clerk.heard(group)?;
             let standing = self.clerk.known_club(group, |club| club.map(|club| club.group.look(*member, name)));
             let standing = standing.unwrap_or(Standing::Out);
             if standing == Standing::Out || standing == Standing::Replaced {

@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::admin::AdminOptions;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::Kafka;
@@ -48,10 +47,8 @@ pub(super) async fn retain(journal: &Kafka, policies: &[Retention]) -> Result<Sw
 }
 
 async fn remove(journal: &Kafka, list: &TopicPartitionList) -> Result<()> {
-    let config = journal.net.config();
-    let admin: AdminClient<DefaultClientContext> = config.create().map_err(|e| failed(&e))?;
     let options = AdminOptions::new().request_timeout(Some(journal.net.timeout));
-    let removed = admin.delete_records(list, &options).await.map_err(|e| failed(&e))?;
+    let removed = journal.net.admin()?.delete_records(list, &options).await.map_err(|e| failed(&e))?;
     removed.elements().iter().try_for_each(|element| element.error().map_err(|e| failed(&e)))
 }
 

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::admin::{AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::types::RDKafkaErrorCode;
 use serde::Deserialize;
@@ -97,10 +96,6 @@ pub struct Created {
     pub there: Vec<String>,
 }
 
-fn admin(net: &Net) -> Result<AdminClient<DefaultClientContext>> {
-    net.config().create().map_err(|e| Error::Unreachable { brokers: net.brokers.clone(), reason: e.to_string() })
-}
-
 /// Asks the brokers for our topics.
 pub(crate) async fn found(net: &Net, inquiries: &Inquiries) -> Result<FoundTopics> {
     let (reader, prefix) = (Arc::clone(inquiries.reader()), net.prefix.clone());
@@ -136,7 +131,7 @@ async fn describe(net: &Net, found: &mut FoundTopics) -> Result<()> {
     let names: Vec<String> = found.keys().map(|name| net.topic(name)).collect();
     let asked: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
     let options = AdminOptions::new().request_timeout(Some(net.timeout));
-    let answers = admin(net)?.describe_configs(&asked, &options).await.map_err(|e| failed(&e))?;
+    let answers = net.admin()?.describe_configs(&asked, &options).await.map_err(|e| failed(&e))?;
     for (topic, answer) in found.iter_mut().zip(answers) {
         match answer {
             Ok(config) => {
@@ -152,7 +147,7 @@ async fn describe(net: &Net, found: &mut FoundTopics) -> Result<()> {
 }
 
 /// How many partitions the books have.
-pub(crate) fn books(found: &FoundTopics, _prefix: &str) -> u32 {
+pub(crate) fn books(found: &FoundTopics) -> u32 {
     found.get(BOOKS).map_or(1, |books| books.partitions)
 }
 
@@ -261,7 +256,7 @@ pub async fn create(options: &Options, replication: Option<u32>) -> Result<Creat
     }
     if !topics.is_empty() {
         let options = AdminOptions::new().request_timeout(Some(net.timeout)).operation_timeout(Some(net.timeout));
-        let answers = admin(&net)?.create_topics(&topics, &options).await.map_err(|e| failed(&e))?;
+        let answers = net.admin()?.create_topics(&topics, &options).await.map_err(|e| failed(&e))?;
         let refused = answers.into_iter().filter_map(std::result::Result::err);
         // Somebody else may make them at the same moment.
         let refused = refused.filter(|(_, code)| *code != RDKafkaErrorCode::TopicAlreadyExists);
@@ -269,26 +264,21 @@ pub async fn create(options: &Options, replication: Option<u32>) -> Result<Creat
         if !refused.is_empty() {
             return Err(Error::Topics(refused));
         }
-        until_known(options_of(&net), &net, &inquiries, &definition).await?;
+        until_known(&net, &inquiries, &definition).await?;
     }
     Ok(Created { made: names, there: there.into_keys().map(|name| net.topic(&name)).collect() })
 }
 
-/// How often, and how far apart, one looks whether topics are known.
-fn options_of(_: &Net) -> (u32, Duration) {
-    let pause = Duration::from_millis(50);
-    (u32::try_from(KNOWN.as_millis() / pause.as_millis()).unwrap_or(1), pause)
-}
-
 /// Waits until the brokers know what they made.
-async fn until_known(tries: (u32, Duration), net: &Net, inquiries: &Inquiries, definition: &Definition) -> Result<()> {
-    for _ in 0..tries.0 {
+async fn until_known(net: &Net, inquiries: &Inquiries, definition: &Definition) -> Result<()> {
+    const PAUSE: Duration = Duration::from_millis(50);
+    for _ in 0..KNOWN.as_millis() / PAUSE.as_millis() {
         let known = found(net, inquiries).await?;
         if definition.topics.keys().all(|name| known.contains_key(name)) {
             return Ok(());
         }
         blocking(move || {
-            std::thread::sleep(tries.1);
+            std::thread::sleep(PAUSE);
             Ok(())
         })
         .await?;
@@ -305,7 +295,7 @@ pub async fn remove(options: &Options) -> Result<()> {
     let names: Vec<String> = Definition::checked_in().topics.keys().map(|name| net.topic(name)).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let admin_options = AdminOptions::new().request_timeout(Some(net.timeout));
-    let answers = admin(&net)?.delete_topics(&names, &admin_options).await.map_err(|e| failed(&e))?;
+    let answers = net.admin()?.delete_topics(&names, &admin_options).await.map_err(|e| failed(&e))?;
     for (name, code) in answers.into_iter().filter_map(std::result::Result::err) {
         if code != RDKafkaErrorCode::UnknownTopicOrPartition {
             return Err(Error::Storage(format!("{name} cannot be removed: {code}")));
