@@ -9,12 +9,16 @@ use crate::figures::Key;
 
 /// A gate that was silent for so long counts no more, in milliseconds.
 const SILENT_MS: i64 = 5_000;
+/// What grew in a longer time than this is news of this long only, in milliseconds: as much of it as came on average.
+pub(crate) const NEWS_MS: i64 = 10_000;
 
 /// The newest counts of each gate, and what they grew since they were last asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Gates {
     gates: HashMap<(TenantId, String), (Time, HashMap<QueueId, QueueCounted>)>,
     grown: HashMap<Key, Grown>,
+    /// When it was last asked what came to a queue.
+    asked: HashMap<Key, Time>,
     targets: HashMap<(TenantId, String, TargetId), (u64, u64)>,
     settled: HashMap<(TenantId, TargetId), (u64, u64)>,
 }
@@ -31,6 +35,18 @@ pub struct Grown {
     pub first: u64,
     /// Those that were let in.
     pub admitted: u64,
+}
+
+impl Grown {
+    /// What counts as news of all that grew in so many milliseconds.
+    fn news(self, in_ms: i64) -> Grown {
+        if in_ms <= NEWS_MS {
+            return self;
+        }
+        let share = NEWS_MS as f64 / in_ms as f64;
+        let part = |number: u64| (number as f64 * share) as u64;
+        Grown { attempts: part(self.attempts), first: part(self.first), admitted: part(self.admitted) }
+    }
 }
 
 impl Gates {
@@ -100,7 +116,10 @@ impl Gates {
         let speaks = self.gates.iter().any(|((tenant, _), (at, queues))| {
             *tenant == key.0 && now.since(*at) <= SILENT_MS && queues.contains_key(&key.1)
         });
-        let grown = self.grown.remove(key);
+        // Whoever takes over has heard the gates for hours, and figures may have been away: all that came since then is not what came
+        // in this second.
+        let asked = self.asked.insert(key.clone(), now);
+        let grown = self.grown.remove(key).zip(asked).map(|(grown, asked)| grown.news(now.since(asked)));
         speaks.then(|| grown.unwrap_or_default())
     }
 
@@ -110,6 +129,7 @@ impl Gates {
         let gates = &self.gates;
         self.targets.retain(|(tenant, gate, _), _| gates.contains_key(&(tenant.clone(), gate.clone())));
         self.grown.retain(|_, grown| *grown != Grown::default());
+        self.asked.retain(|_, at| now.since(*at) < 1_000 * SILENT_MS);
     }
 }
 
@@ -147,5 +167,21 @@ mod tests {
         gates.take(b"{\"a\":1}");
         assert_eq!(gates.take_grown(&key, Time(2_500)), Some(Grown::default()));
         assert_eq!(gates.take_grown(&key, Time(9_000)), None, "silent gates say nothing");
+    }
+
+    #[test]
+    fn what_grew_while_nobody_asked_is_not_the_news_of_one_second() {
+        let (mut gates, key): (Gates, Key) = (Gates::default(), ("bank".into(), "sales".into()));
+        gates.take(&told("a", 1_000, 10));
+        // an hour as the standby, at two calls a second
+        (1..=3_600).for_each(|second| gates.take(&told("a", 1_000 + second * 1_000, 10 + second as u64 * 2)));
+        let at = 3_601_000;
+        assert_eq!(gates.take_grown(&key, Time(at)), Some(Grown::default()), "nobody asked before");
+        gates.take(&told("a", at + 1_000, 7_212));
+        assert_eq!(gates.take_grown(&key, Time(at + 1_000)).unwrap().attempts, 2);
+        // ten minutes without figures: nobody asked
+        (2..=601).for_each(|second| gates.take(&told("a", at + second * 1_000, 7_210 + second as u64 * 2)));
+        let late = gates.take_grown(&key, Time(at + 601_000)).unwrap();
+        assert_eq!((late.attempts, late.first), (20, 10), "as much as came in ten seconds");
     }
 }

@@ -219,6 +219,18 @@ fn figures_that_are_too_old_decide_nothing() {
 }
 
 #[test]
+fn what_came_while_there_were_no_figures_is_no_flood_when_they_are_back() {
+    let mut desk = Desk::new();
+    desk.run(120, 0.05);
+    // ten minutes in which nobody told anything; one caller waits
+    desk.now_s += 600;
+    desk.offered += 30.0;
+    desk.waiting = 1.9;
+    desk.run(10, 0.05);
+    assert_eq!(desk.levels(), [], "{:?}", desk.plans().last());
+}
+
+#[test]
 fn the_same_figures_give_the_same_decisions_byte_for_byte() {
     let run = || {
         let mut desk = Desk::new();

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::effect::History;
 use super::{Decided, Grown, id};
 use crate::figures::{Counts, Key, Queued};
+use crate::health::NEWS_MS;
 
 /// What is remembered of a queue between two ticks.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -22,9 +23,9 @@ pub struct Watch {
     history: History,
     measured: Measured,
     figures: Figures,
-    /// Counts at the last tick, of this instance's own fold: whoever takes over has others.
+    /// Counts at the last tick and when that was, of this instance's own fold: whoever takes over has others.
     #[serde(skip)]
-    counts: Option<Counts>,
+    counts: Option<(Time, Counts)>,
     /// Expected waits of the last minutes, by their time.
     #[serde(skip)]
     expected: VecDeque<(Time, f64)>,
@@ -148,8 +149,7 @@ impl Watch {
     /// Who came since the last tick: as the gates say, or else as the queue's own counts show.
     fn count(&mut self, view: &View<'_>) {
         let now_s = seconds(view.now);
-        let grown = self.counts.map(|before| view.queue.counts.since(&before)).unwrap_or_default();
-        self.counts = Some(view.queue.counts);
+        let before = self.counts.replace((view.now, view.queue.counts));
         match view.grown {
             Some(grown) => {
                 self.flow.attempts.count(now_s, grown.attempts as f64);
@@ -158,7 +158,12 @@ impl Watch {
             }
             None => {
                 // who was admitted is in the figures as soon as it is known here
-                let came = (grown.offered + grown.diverted) as f64;
+                let came = before.map_or(0.0, |(at, before)| {
+                    let grown = view.queue.counts.since(&before);
+                    // after a time without figures, what came in it did not come in this second
+                    let share = NEWS_MS as f64 / (view.now.since(at).max(NEWS_MS)) as f64;
+                    (grown.offered + grown.diverted) as f64 * share
+                });
                 self.flow.attempts.count(now_s, came);
                 self.flow.first.count(now_s, came);
             }
