@@ -30,6 +30,8 @@ pub(super) struct Services {
     vitals: BTreeMap<TenantId, Vitals>,
     standing: BTreeMap<(TenantId, ServiceId), Service>,
     swept_at: Time,
+    /// Whether there is any service to be judged: else no call need be read.
+    wanted: bool,
     /// Failed callbacks that were counted.
     failed: BTreeSet<(CallbackId, u32)>,
 }
@@ -45,6 +47,9 @@ fn trunk_of(address: &str) -> String {
 impl Services {
     /// Takes in a record of `events.call`, heard now.
     pub(super) fn heard(&mut self, value: &[u8], now: Time) {
+        if !self.wanted {
+            return;
+        }
         let Ok(Parsed::Known(envelope)) = Envelope::parse(value) else { return };
         let Subject::Call(call) = &envelope.subject else { return };
         let sight = match &envelope.event {
@@ -72,6 +77,7 @@ impl Services {
         }
         let mut tenants: Vec<(&TenantId, &Tenant)> = table.tenants().collect();
         tenants.sort_by_key(|(id, _)| *id);
+        self.wanted = tenants.iter().any(|(_, tenant)| tenant.services().next().is_some());
         let mut told = Vec::new();
         for (id, tenant) in tenants {
             told.extend(self.weigh(now, id, tenant, due));
