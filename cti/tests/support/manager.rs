@@ -73,7 +73,7 @@ async fn serve(mut stream: TcpStream, inner: Arc<Mutex<Inner>>) {
             return;
         }
         reader.push(&bytes[..read]);
-        while let Some(item) = reader.next() {
+        for item in reader.by_ref() {
             let Item::Frame(frame) = item else { continue };
             let said = answer(&frame, &inner);
             if stream.write_all(said.as_bytes()).await.is_err() {
