@@ -15,8 +15,8 @@ pub struct Config {
     pub journal: journal::config::Config,
     /// The store; unused when the process provides one to all its components.
     pub store: store::config::Config,
-    /// The shortest time between two writings of live views while events come fast. The first change after a quiet
-    /// time is written at once.
+    /// Live views are written once in each such span of the clock: at its beginning while events come fast, so that all who write them do it
+    /// at the same moments. The first change after a quiet time is written at once.
     pub tick: Millis,
     /// When the figures are older than this because there is too much to do, single calls, agents and devices are put off, so
     /// that totals stay fresh.

@@ -22,7 +22,7 @@ use crate::shard::{Scope, Shard};
 use crate::telemetry::Telemetry;
 use crate::tell::{self, Outbox};
 use crate::{Error, GROUP, Result, house};
-use telling::Told;
+use telling::{Grid, Told};
 
 /// How often a partition's own frame is told when nothing changes, and the lag is measured.
 const FOLD_EVERY: Duration = Duration::from_secs(1);
@@ -61,8 +61,10 @@ struct Membership<'a> {
     telling: Option<BoxFuture<'static, Told>>,
     /// Whether how far the fold is goes along with what is told next.
     tells_position: bool,
-    /// When views were told last, and so on: on the monotonic clock.
-    told_at: Duration,
+    grid: Grid,
+    /// In which tick views were told last.
+    told_in: i64,
+    /// When folds were told last, and so on: on the monotonic clock.
     folds_told_at: Duration,
     rows_told_at: Duration,
     details_told_at: Duration,
@@ -140,7 +142,8 @@ impl Follower {
             saving: None,
             telling: None,
             tells_position: false,
-            told_at: Duration::ZERO,
+            grid: Grid::of(&self.config),
+            told_in: i64::MIN,
             folds_told_at: Duration::ZERO,
             rows_told_at: Duration::ZERO,
             details_told_at: Duration::ZERO,
@@ -232,7 +235,7 @@ impl Membership<'_> {
         let now = self.now();
         let mut due = self.folds_told_at + self.fold_every();
         if self.is_tellable(now) {
-            due = due.min(self.told_at + self.of.config.tick.duration());
+            due = due.min(now + self.until_tick());
         } else if self.telling.is_none() && self.has_news(Scope { rows: true, details: self.tells_details(now) }) {
             due = due.min(self.rows_told_at + telling::rows_every(&self.of.config));
         }
@@ -250,7 +253,7 @@ impl Membership<'_> {
             self.folds_told_at = now;
             self.measure().await?;
         }
-        if folds || (self.is_tellable(now) && now >= self.told_at + self.of.config.tick.duration()) {
+        if folds || (self.is_tellable(now) && self.until_tick().is_zero()) {
             self.gather(now, self.scope(now));
             self.begin_to_tell();
         }

@@ -87,7 +87,7 @@ impl Component for Cti {
             let (gate, clock) = (Arc::clone(&gate), context.clock.clone());
             let server = Server { gate, config: config.agi.clone(), clock, connections };
             let drain = context.drain.clone();
-            context.tasks.spawn("agi", async move { server.run(listener, drain).await })?;
+            context.tasks.spawn_blocking("agi", move || server.run_here(listener, drain))?;
         }
         context.health.started();
         let opened = match journal {

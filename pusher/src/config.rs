@@ -30,7 +30,7 @@ pub struct Config {
     pub store: store::config::Config,
     /// Names, thresholds and time zones; unused when the process provides a directory to all its components.
     pub directory: model::Directory,
-    /// The shortest time between two frames of a feed. It is longer by itself where painting or thousands of followers take their time.
+    /// The time of one frame of a feed: in the long run there are no more. It is longer by itself where painting or thousands of followers take their time.
     pub tick: Millis,
     /// How often clients are told how old the figures are.
     pub beat: Millis,

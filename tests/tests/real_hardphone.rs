@@ -20,7 +20,7 @@ use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
 /// First of the ports of this PBX and of what belongs to it.
-const BASE: u16 = 7_000;
+const BASE: u16 = 3_000;
 const AGI: u16 = BASE + 1_973;
 const GATE: u16 = BASE + 1_974;
 const CONSOLE: u16 = BASE + 1_975;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use journal::{Entry, Position};
+use model::Time;
 
 use super::Membership;
 use crate::config::Config;
@@ -13,6 +14,29 @@ use crate::{Result, tell};
 
 /// Rows are told with each so many-th tick.
 const ROWS_TICKS: u32 = 8;
+
+/// The moments at which all who tell of a house tell: the multiples of the tick on the clock of the day. So what is new of all partitions
+/// comes in one burst, whoever holds them, and who reads it makes one frame of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grid {
+    tick_ms: i64,
+}
+
+impl Grid {
+    pub(super) fn of(config: &Config) -> Self {
+        Grid { tick_ms: config.tick.signed().max(1) }
+    }
+
+    /// Within which tick a moment is. A clock that is set may name one again, or leave some out.
+    pub(super) fn tick(self, at: Time) -> i64 {
+        at.ms().div_euclid(self.tick_ms)
+    }
+
+    /// How long until the next tick begins.
+    pub(super) fn until_next(self, at: Time) -> Duration {
+        Duration::from_millis((self.tick_ms - at.ms().rem_euclid(self.tick_ms)).cast_unsigned())
+    }
+}
 
 /// What was to be told, and what became of it.
 pub(super) type Told = (Vec<Entry>, journal::Result<Vec<Position>>);
@@ -30,6 +54,12 @@ impl Membership<'_> {
     /// Whether something is to be told at this tick.
     pub(super) fn is_tellable(&self, now: Duration) -> bool {
         self.telling.is_none() && self.has_news(self.scope(now))
+    }
+
+    /// How long until the tick begins in which views may be told again; nothing when none were told in this one.
+    pub(super) fn until_tick(&self) -> Duration {
+        let at = self.wall();
+        if self.grid.tick(at) == self.told_in { self.grid.until_next(at) } else { Duration::ZERO }
     }
 
     /// What is told now. Rows are changed by many events and are large: they wait a little longer, and one frame speaks for all.
@@ -68,7 +98,7 @@ impl Membership<'_> {
                 self.outbox.add_fold(shard, at.min(admitted_at), &self.of.context.instance);
             }
         }
-        self.told_at = now;
+        self.told_in = self.grid.tick(at);
     }
 
     /// Begins to write what is in the outbox, unless it is being written. Folding goes on meanwhile.
@@ -121,5 +151,20 @@ impl Membership<'_> {
     pub(super) async fn tell(&mut self, now: Duration, details: bool) -> Result<()> {
         self.gather(now, Scope { rows: true, details });
         self.tell_all().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_begin_at_the_same_moments_for_all() {
+        let grid = Grid { tick_ms: 20 };
+        for at in [-21, -20, -1, 0, 1, 19, 20, 1_700_000_000_013_i64] {
+            let next = Time(at) + i64::try_from(grid.until_next(Time(at)).as_millis()).unwrap();
+            assert_eq!((next.ms() % 20, grid.tick(next)), (0, grid.tick(Time(at)) + 1), "{at}");
+            assert_eq!(grid.tick(next + -1), grid.tick(Time(at)), "{at}");
+        }
     }
 }

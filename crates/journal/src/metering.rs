@@ -28,6 +28,11 @@ pub(crate) fn queue_depth(calls: usize) {
     metrics::gauge!("journal_queue_depth").set(calls as f64);
 }
 
+/// How long the write-ahead log is.
+pub(crate) fn log_pages(pages: i64) {
+    metrics::gauge!("journal_log_pages").set(pages as f64);
+}
+
 /// A record or a book was found damaged.
 pub(crate) fn damaged() {
     metrics::counter!("journal_damage_found_total").increment(1);

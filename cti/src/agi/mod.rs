@@ -87,8 +87,25 @@ impl End {
 }
 
 impl Server {
+    /// Takes connections until the drain, on the calling thread and a runtime of its own: phone systems wait for these answers, and
+    /// nothing else that this process does (a fold, a page of rows) may be before them.
+    ///
+    /// # Errors
+    /// When there is no runtime to be had, or the listener cannot be taken over.
+    pub(crate) fn run_here(self, listener: TcpListener, drain: Drain) -> io::Result<()> {
+        let listener = listener.into_std()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let connections = self.connections.clone();
+        runtime.block_on(async {
+            self.run(TcpListener::from_std(listener)?, drain).await?;
+            // who has asked is answered: each connection has a limit of its own
+            connections.idle().await;
+            Ok(())
+        })
+    }
+
     /// Takes connections until the drain.
-    pub(crate) async fn run(self, listener: TcpListener, drain: Drain) -> io::Result<()> {
+    async fn run(self, listener: TcpListener, drain: Drain) -> io::Result<()> {
         let server = Arc::new(self);
         metric::describe_counter("cti_agi_connections_total", "FastAGI connections, by how they ended");
         loop {

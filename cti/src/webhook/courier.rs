@@ -75,7 +75,6 @@ impl Courier {
         let seen = Arc::<Mutex<Seen>>::default();
         let mut number = 0_u64;
         loop {
-            let shut = lock(&seen).is_shut();
             let over = tokio::select! {
                 biased;
                 () = courier.drain.started() => return,
@@ -83,7 +82,11 @@ impl Courier {
                     Some(over) => over,
                     None => return,
                 },
-                () = courier.clock.sleep(courier.webhook.probe.duration()), if shut => courier.probe(),
+                // also while nobody comes: that it is gone may be known only now
+                () = courier.clock.sleep(courier.webhook.probe.duration()) => match lock(&seen).is_shut() {
+                    true => courier.probe(),
+                    false => continue,
+                },
             };
             let seat = tokio::select! {
                 biased;

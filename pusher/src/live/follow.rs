@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::{BoxFuture, select_all};
-use journal::{Journal, Stream};
+use futures::future::{BoxFuture, join_all, select_all};
+use journal::{Batch, Journal, Stream};
 use model::{Directory, Time};
 use service::health::{Check, Pulse};
 use service::{Clock, Drain};
 use store::Reports;
 use store::reports::RowFilter;
 
+use super::pace;
 use super::paint::paint;
 use super::parts::SHOWN;
 use super::picture::Picture;
@@ -60,6 +61,10 @@ const ROWS_MAX: usize = 500_000;
 const READ: (usize, usize) = (2_000, 4 << 20);
 /// What one frame to one follower costs the processor: measured by the bench `fanout`, the kernel's part included.
 const WRITE_COST: Duration = Duration::from_micros(10);
+/// Partitions read at the same time.
+const AT_ONCE: usize = 4;
+/// A frame that may be written waits for what is there to be read at once, and no longer than this.
+const GATHERING: Duration = Duration::from_millis(2);
 /// How long to wait before a read is tried again.
 const PAUSE: Duration = Duration::from_millis(200);
 const SECOND: Duration = Duration::from_secs(1);
@@ -68,7 +73,7 @@ struct Loop {
     env: Follow,
     picture: Picture,
     next: Vec<u64>,
-    published: Duration,
+    pace: pace::Pace,
     /// How long painting and publishing took last.
     cost: Duration,
     looked: Duration,
@@ -93,7 +98,7 @@ impl Follow {
             env: self,
             picture,
             next,
-            published: now,
+            pace: pace::Pace::default(),
             cost: Duration::ZERO,
             looked: now,
             beaten: now,
@@ -149,39 +154,73 @@ impl Loop {
 
     async fn turn(&mut self) -> journal::Result<()> {
         let (clock, drain) = (self.env.clock.clone(), self.env.drain.clone());
-        let mut waiting = false;
+        // Since when there is something to show.
+        let mut news: Option<Duration> = None;
         loop {
             let now = clock.monotonic();
-            let due = if waiting { self.published + self.tick() } else { self.looked + SECOND };
-            let due = due.min(self.looked + SECOND).saturating_sub(now);
+            let second = self.looked + SECOND;
+            let due = news.map_or(second, |_| self.pace.due().min(second)).saturating_sub(now);
             let journal = Arc::clone(&self.env.journal);
             let ready = ready(&*journal, &self.next);
+            let rest = async {
+                if !due.is_zero() {
+                    clock.sleep(due).await;
+                }
+            };
             tokio::select! {
                 biased;
                 () = drain.started() => return Ok(()),
-                () = clock.sleep(due), if due > Duration::ZERO || !waiting => {}
+                // First, so that one frame speaks of all that is there.
                 partition = ready => {
                     partition.1?;
-                    self.read(partition.0).await?;
-                    waiting = true;
+                    self.read_ready(partition.0).await?;
+                    let since = *news.get_or_insert(now);
+                    let due = self.pace.due().max(since);
+                    if clock.monotonic() < (due + GATHERING).min(second) {
+                        continue;
+                    }
                 }
+                () = rest => {}
             }
             let now = clock.monotonic();
-            if waiting && now.saturating_sub(self.published) >= self.tick() {
-                self.publish();
-                waiting = false;
-            }
-            if now.saturating_sub(self.looked) >= SECOND {
+            if now >= second {
                 self.second();
+                news.get_or_insert(now);
+            }
+            if news.is_some() && now >= self.pace.due() {
                 self.publish();
-                waiting = false;
+                news = None;
             }
         }
     }
 
+    /// Reads this partition, and beside it others that have something, too.
+    async fn read_ready(&mut self, first: usize) -> journal::Result<()> {
+        let journal = Arc::clone(&self.env.journal);
+        let has_more = |partition: &usize| {
+            let wait = journal.wait_past(Stream::Views, *partition as u32, self.next[*partition]);
+            *partition != first && wait.now_or_never().is_some()
+        };
+        let others = (0..self.next.len()).filter(has_more);
+        let ready: Vec<usize> = std::iter::once(first).chain(others).take(AT_ONCE).collect();
+        let reads = ready.iter().map(|&partition| self.look(partition));
+        for (partition, batch) in ready.iter().zip(join_all(reads).await) {
+            self.take(*partition, batch).await?;
+        }
+        Ok(())
+    }
+
     async fn read(&mut self, partition: usize) -> journal::Result<()> {
-        let number = partition as u32;
-        match self.env.journal.read(Stream::Views, number, self.next[partition], READ.0, READ.1).await {
+        let batch = self.look(partition).await;
+        self.take(partition, batch).await
+    }
+
+    async fn look(&self, partition: usize) -> journal::Result<Batch> {
+        self.env.journal.read(Stream::Views, partition as u32, self.next[partition], READ.0, READ.1).await
+    }
+
+    async fn take(&mut self, partition: usize, batch: journal::Result<Batch>) -> journal::Result<()> {
+        match batch {
             Ok(batch) => {
                 for record in &batch.records {
                     self.picture.take(&record.key, &record.value);
@@ -220,7 +259,7 @@ impl Loop {
         self.env.hub.judged(now, age(parts.fresh_at()), age(parts.details_fresh_at()))
     }
 
-    /// The tick; wider where a frame costs so much that the loop would do nothing else (half of the time is for reading), and where
+    /// The time of one frame; wider where a frame costs so much that the loop would do nothing else (half of the time is for reading), and where
     /// so many follow that writing to them would take more than a core.
     fn tick(&self) -> Duration {
         let followers = u32::try_from(self.env.hub.followers()).unwrap_or(u32::MAX);
@@ -233,8 +272,8 @@ impl Loop {
         let picture = &mut self.picture;
         self.env.hub.board(|board| paint(picture, board, now));
         self.env.hub.publish(self.stamp());
-        self.published = self.env.clock.monotonic();
-        self.cost = self.published.saturating_sub(begun);
+        self.cost = self.env.clock.monotonic().saturating_sub(begun);
+        self.pace.wrote(begun, self.env.pace.tick, self.tick());
     }
 
     /// What changes by time alone.

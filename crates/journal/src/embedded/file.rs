@@ -43,10 +43,11 @@ pub(crate) fn connect(path: &Path, busy: Duration, create: bool) -> Result<Conne
     let conn = Connection::open_with_flags(path, flags).map_err(fault)?;
     conn.busy_timeout(busy).map_err(fault)?;
     conn.set_prepared_statement_cache_capacity(64);
-    // No mmap: a torn page must be an error, not a signal. Cell checks find damaged pages before they are believed.
+    // No mmap: a torn page must be an error, not a signal. Cell checks find damaged pages before they are believed. The log is copied by
+    // the copier, not within a commit.
     conn.execute_batch(
         "PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF; PRAGMA cache_size = -8192; \
-         PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 4000;",
+         PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 0;",
     )
     .map_err(fault)?;
     Ok(conn)

@@ -2,7 +2,7 @@
 //!
 //! Measured against four other stores, it was as fast as needed and the most trusted; and records, positions and state commit in one
 //! transaction. One thread per process writes (`writer.rs`); readers have connections of their own (`reader.rs`); a watching
-//! thread notices what other processes write (`watcher.rs`, `../board.rs`).
+//! thread notices what other processes write (`watcher.rs`, `../board.rs`); a copying one moves the log into the file (`copier.rs`).
 //!
 //! - Invariant: whoever is answered by `append` has been synced (`synchronous = FULL`), on streams that are durable.
 //! - Invariant: offsets are taken inside the transaction that appends (`BEGIN IMMEDIATE`), so processes cannot collide.
@@ -20,6 +20,7 @@
 
 mod audit;
 mod books;
+mod copier;
 mod file;
 mod ledger;
 mod reader;
@@ -70,10 +71,13 @@ pub struct Options {
     pub readers: u32,
     /// How long to wait for other processes that write.
     pub busy: Duration,
+    /// The write-ahead log begins anew when it has so many pages of 4 KiB; four times as many that are not copied yet are too many, and
+    /// appends wait.
+    pub log_pages: u32,
 }
 
 impl Options {
-    /// The defaults: lease 3 s, poll limit 60 s, 1,024 calls and 128 MiB waiting, 4 readers, 10 s of patience.
+    /// The defaults: lease 3 s, poll limit 60 s, 1,024 calls and 128 MiB waiting, 4 readers, 10 s of patience, a log of 4,000 pages.
     pub fn new(path: impl Into<PathBuf>, topology: Topology, clock: Clock) -> Self {
         Self {
             path: path.into(),
@@ -85,6 +89,7 @@ impl Options {
             queue_bytes: 128 << 20,
             readers: 4,
             busy: Duration::from_secs(10),
+            log_pages: 4_000,
         }
     }
 }
@@ -122,8 +127,10 @@ impl Embedded {
         let (conn, slots, identity, watcher, mark) = opened.await.map_err(|e| Error::Storage(e.to_string()))??;
         let board = Arc::new(Board::new(slots.all()));
         let (queue, jobs) = mpsc::channel(options.queue_calls.max(1));
+        let (log, copier) = copier::new(&options);
         let writer = Writer {
             conn,
+            log,
             mark,
             slots: slots.clone(),
             topology: options.topology.clone(),
@@ -142,6 +149,14 @@ impl Embedded {
             "journal-writer",
             Box::new(move || {
                 writer.run(jobs);
+                drop(bell);
+            }),
+        )?;
+        let bell = Bell::of(&board);
+        start(
+            "journal-copier",
+            Box::new(move || {
+                copier.run();
                 drop(bell);
             }),
         )?;

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::books::Slots;
+use super::copier::Tending;
 use super::file::{fault, is_disk_failure};
 use super::ledger::{Ledger, Moved};
 use crate::board::Board;
@@ -90,6 +91,7 @@ impl Job {
 /// The writer.
 pub(crate) struct Writer {
     pub(crate) conn: Connection,
+    pub(crate) log: Tending,
     pub(crate) mark: Mark,
     pub(crate) slots: Slots,
     pub(crate) topology: Topology,
@@ -117,6 +119,19 @@ impl Writer {
                 queue.close();
             }
             self.write(batch);
+            self.tend();
+        }
+    }
+
+    /// After everybody has an answer: the log is kept short. If that does not succeed, the next commit repeats it.
+    fn tend(&mut self) {
+        match self.log.tend(&self.conn) {
+            Ok(()) | Err(Error::Busy) => {}
+            Err(Error::Poisoned(cause)) => {
+                tracing::error!(cause, "the journal's disk failed while its log was copied; no more appends");
+                self.poisoned = Some(cause);
+            }
+            Err(error) => tracing::warn!(%error, "the journal's log was not copied; it grows until that succeeds"),
         }
     }
 
@@ -138,8 +153,8 @@ impl Writer {
 
     /// One transaction: all that is not refused is written, or nothing is.
     fn transaction(&mut self, batch: &[Job]) -> Result<Vec<Result<Outcome>>> {
-        if let Some(cause) = &self.poisoned {
-            return Err(Error::Poisoned(cause.clone()));
+        if let Some(cause) = self.poisoned.as_deref().or(self.log.failed()) {
+            return Err(Error::Poisoned(cause.to_owned()));
         }
         let started = self.clock.monotonic();
         let must_sync = batch.iter().any(Job::must_sync);
