@@ -21,6 +21,12 @@ async fn topics_that_are_missing_or_wrong_are_all_named() {
     assert_eq!(found.hindrances, Vec::<String>::new());
     assert_eq!(found.weaknesses.len(), 12, "one copy is fewer than defined: {:?}", found.weaknesses);
     Brokers::shared().alter(&format!("{prefix}views"), "cleanup.policy=delete,retention.ms=1000").unwrap();
+    // A broker takes a moment to know what was altered.
+    let patience = Instant::now() + PATIENCE;
+    while topics::check(&options).await.unwrap().hindrances.len() < 2 {
+        assert!(Instant::now() < patience, "the altered settings are not known");
+        sleep(std::time::Duration::from_millis(200)).await;
+    }
     let mut other = options.clone();
     other.topology = Topology::default().with(Stream::EventsCall, 9);
     let Err(error) = Kafka::open(other).await else { panic!("the topics are wrong") };

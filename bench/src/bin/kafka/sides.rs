@@ -1,4 +1,5 @@
-//! The sides of the comparison: each reads the whole topic once and says how long that took.
+//! The sides of the comparison: each reads the whole topic once and says how many events a second that were, from the first that came on:
+//! connecting is nobody's business here.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -25,7 +26,7 @@ const HALF_HOUR_MS: i64 = 1_800_000;
 const CHUNK: u64 = 16_000;
 
 /// The client alone: every record polled and copied.
-pub(crate) fn bare(server: &str, topic: &str, partitions: u32, events: u64) -> anyhow::Result<Duration> {
+pub(crate) fn bare(server: &str, topic: &str, partitions: u32, events: u64) -> anyhow::Result<f64> {
     let clock = Clock::system();
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", server)
@@ -38,15 +39,18 @@ pub(crate) fn bare(server: &str, topic: &str, partitions: u32, events: u64) -> a
     for partition in 0..partitions {
         list.add_partition_offset(topic, partition as i32, Offset::Beginning)?;
     }
-    let begin = clock.monotonic();
     consumer.assign(&list)?;
-    let mut read = 0;
-    while read < events {
+    consumer.poll(Duration::from_secs(30)).context("nothing comes")??;
+    let begin = clock.monotonic();
+    for _ in 1..events {
         let message = consumer.poll(Duration::from_secs(30)).context("nothing comes")??;
         black_box((message.key().map(Bytes::copy_from_slice), message.payload().map(Bytes::copy_from_slice)));
-        read += 1;
     }
-    Ok(clock.monotonic() - begin)
+    Ok(rate(events - 1, clock.monotonic() - begin))
+}
+
+fn rate(events: u64, took: Duration) -> f64 {
+    events as f64 / took.as_secs_f64().max(1e-9)
 }
 
 /// A member of a new group reads everything, batch by batch.
@@ -55,31 +59,34 @@ async fn each(
     group: &str,
     events: u64,
     mut what: impl FnMut(&Batch) -> anyhow::Result<()>,
-) -> anyhow::Result<Duration> {
+) -> anyhow::Result<(u64, Duration)> {
     let clock = Clock::system();
-    let begin = clock.monotonic();
     let subscription = Subscription::new(group, "bench", [Stream::EventsCall]).batch(4_000, 16 << 20);
     let mut consumer = journal.subscribe(subscription).await?;
-    let mut read = 0;
+    let (mut read, mut first, mut begin) = (0, 0, clock.monotonic());
     while read < events {
         if let Delivery::Batch(batch) = consumer.next().await? {
             read += batch.records.len() as u64;
             what(&batch)?;
+            if first == 0 {
+                (first, begin) = (read, clock.monotonic());
+            }
         }
     }
     let took = clock.monotonic() - begin;
     consumer.close().await?;
     ensure!(read == events, "{read} of {events}");
-    Ok(took)
+    Ok((read - first, took))
 }
 
 /// Our consumer alone.
-pub(crate) async fn read(journal: &dyn Journal, group: &str, events: u64) -> anyhow::Result<Duration> {
-    each(journal, group, events, |batch| {
+pub(crate) async fn read(journal: &dyn Journal, group: &str, events: u64) -> anyhow::Result<f64> {
+    let (events, took) = each(journal, group, events, |batch| {
         black_box(batch);
         Ok(())
     })
-    .await
+    .await?;
+    Ok(rate(events, took))
 }
 
 fn decoded(reader: &mut Reader, value: &[u8]) -> anyhow::Result<Envelope> {
@@ -90,23 +97,24 @@ fn decoded(reader: &mut Reader, value: &[u8]) -> anyhow::Result<Envelope> {
 }
 
 /// Our consumer, and every event decoded.
-pub(crate) async fn decode(journal: &dyn Journal, group: &str, events: u64) -> anyhow::Result<Duration> {
+pub(crate) async fn decode(journal: &dyn Journal, group: &str, events: u64) -> anyhow::Result<f64> {
     let mut reader = Reader::default();
-    each(journal, group, events, |batch| {
+    let (events, took) = each(journal, group, events, |batch| {
         for record in &batch.records {
             black_box(decoded(&mut reader, &record.value)?);
         }
         Ok(())
     })
-    .await
+    .await?;
+    Ok(rate(events, took))
 }
 
 /// Our consumer, and every event decoded and folded, a fold for each partition.
-pub(crate) async fn fold(journal: &dyn Journal, group: &str, events: u64) -> anyhow::Result<(Duration, Counts)> {
+pub(crate) async fn fold(journal: &dyn Journal, group: &str, events: u64) -> anyhow::Result<(f64, Counts)> {
     let mut reader = Reader::default();
     let mut folds: BTreeMap<u32, (PartitionFold, u64)> = BTreeMap::new();
     let mut counts = Counts::new();
-    let took = each(journal, group, events, |batch| {
+    let folding = each(journal, group, events, |batch| {
         let fresh = || (PartitionFold::new(Settings { closed_kept: 1_000, ..Settings::default() }).untold(), 0);
         let (fold, since) = folds.entry(batch.partition).or_insert_with(fresh);
         for record in &batch.records {
@@ -119,7 +127,7 @@ pub(crate) async fn fold(journal: &dyn Journal, group: &str, events: u64) -> any
         }
         Ok(())
     });
-    let mut took = took.await?;
+    let (events, mut took) = folding.await?;
     let clock = Clock::system();
     let begin = clock.monotonic();
     for (fold, _) in folds.values_mut() {
@@ -127,7 +135,7 @@ pub(crate) async fn fold(journal: &dyn Journal, group: &str, events: u64) -> any
     }
     took += clock.monotonic() - begin;
     counts.retain(|_, count| *count != [0, 0]);
-    Ok((took, counts))
+    Ok((rate(events, took), counts))
 }
 
 fn take(fold: &mut PartitionFold, counts: &mut Counts) {
