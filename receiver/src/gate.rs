@@ -4,7 +4,8 @@
 //!
 //! - **backlog**: events that are accepted and not yet counted, here (`ingest`, not yet admitted) and behind us (`events.*`, not
 //!   yet folded). Beyond what is counted within the allowed wait, as fast as it went lately, a sender is told to come back,
-//!   before its batch is read.
+//!   before its batch is read. How fast it goes now nobody knows before it is over; so when one that was accepted already waits
+//!   longer than allowed, nothing more is taken until it is counted, and a fold of which nothing is heard is believed to be slow.
 //! - **in hand**: bytes of batches that are being read and decided on. Counted as they come, so that a sender who names a large
 //!   batch and sends it slowly takes nothing from others.
 //!
@@ -36,7 +37,9 @@ const WRITING_MAX: u32 = 2_000;
 /// Events a second, before anything was measured.
 const RATE_FIRST: f64 = 5_000.0;
 /// So many may always wait: a few batches, or a stretch that was slow for another reason would shut the door.
-const BACKLOG_MIN: u64 = 5_000;
+const BACKLOG_MIN: u64 = 2_000;
+/// An aggregator that is at work and behind tells how far it is at least so often, also on a busy machine.
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
 /// The share of the newest measurement in the rate, where it is faster and where it is slower: who believes too long that he is
 /// fast lets in what then waits.
 const RATE_NEWEST: f64 = 0.2;
@@ -75,6 +78,8 @@ struct Seen {
     backlog: u64,
     /// What may wait.
     most: u64,
+    /// Whether one waits longer than allowed.
+    late: bool,
     /// [`Gate::passed`] when the look began: what passed since comes on top.
     passed: u64,
 }
@@ -107,6 +112,26 @@ impl Stages {
         }
         self.last = Some((now, done, lag > 0));
     }
+
+    /// How fast it goes, as far as is known now: a fold that is behind and of which nothing is heard becomes slower with time.
+    fn believed(&self, now: Duration) -> f64 {
+        let unheard = match self.last {
+            Some((at, _, true)) => now.saturating_sub(at).max(HEARD_WITHIN),
+            _ => HEARD_WITHIN,
+        };
+        self.rate * HEARD_WITHIN.as_secs_f64() / unheard.as_secs_f64()
+    }
+}
+
+/// What is behind a stage, and what is before it.
+#[derive(Debug, Default)]
+struct Lag {
+    /// Records that it is done with.
+    done: u64,
+    /// Records that wait for it.
+    waiting: u64,
+    /// Of each partition the first that waits.
+    firsts: Vec<Position>,
 }
 
 /// A stage's last move.
@@ -146,7 +171,7 @@ impl Gate {
             hands: Arc::new(Semaphore::new(kib(bounds.in_hand) as usize)),
             writing: Semaphore::new(WRITING_MAX as usize),
             passed: AtomicU64::new(0),
-            seen: Mutex::new(Seen { at: None, backlog: 0, most: bounds.backlog, passed: 0 }),
+            seen: Mutex::new(Seen { at: None, backlog: 0, most: bounds.backlog, late: false, passed: 0 }),
             looking: tokio::sync::Mutex::new(Stages {
                 admitting: Stage::default(),
                 folding: Stage::default(),
@@ -162,7 +187,7 @@ impl Gate {
     pub(crate) async fn ask(&self) -> Result<(), Problem> {
         self.look().await;
         let (backlog, most) = self.backlog();
-        if backlog >= most { Err(self.refuse()) } else { Ok(()) }
+        if backlog >= most || self.seen().late { Err(self.refuse()) } else { Ok(()) }
     }
 
     /// Asked before a batch of so many events is written: counts them, or refuses.
@@ -187,9 +212,13 @@ impl Gate {
         Hand { gate: Arc::clone(self), held: None }
     }
 
+    fn seen(&self) -> Seen {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How many events wait, and how many may.
     fn backlog(&self) -> (u64, u64) {
-        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen();
         (seen.backlog + self.passed.load(Ordering::Relaxed).saturating_sub(seen.passed), seen.most)
     }
 
@@ -213,32 +242,58 @@ impl Gate {
         let passed = self.passed.load(Ordering::Relaxed);
         // A journal that cannot be read will say so when the batch is appended.
         let Ok((admitting, folding)) = self.lags().await else { return };
-        let backlog =
-            stages.admitting.counts(admitting.0, admitting.1, now) + stages.folding.counts(folding.0, folding.1, now);
-        stages.measure(now, folding.0, folding.1);
-        let most = ((stages.rate * self.bounds.wait.as_secs_f64()) as u64).max(BACKLOG_MIN).min(self.bounds.backlog);
+        let counted = [
+            stages.admitting.counts(admitting.done, admitting.waiting, now),
+            stages.folding.counts(folding.done, folding.waiting, now),
+        ];
+        let backlog = counted[0] + counted[1];
+        stages.measure(now, folding.done, folding.waiting);
+        let rate = stages.believed(now);
+        let most = ((rate * self.bounds.wait.as_secs_f64()) as u64).max(BACKLOG_MIN).min(self.bounds.backlog);
+        let of_those_at_work = [admitting, folding].into_iter().zip(counted).filter(|(_, counted)| *counted > 0);
+        let firsts: Vec<Position> = of_those_at_work.flat_map(|(lag, _)| lag.firsts).collect();
+        // Few that wait are no flood, however slow it goes.
+        let late = backlog > BACKLOG_MIN.min(self.bounds.backlog) && self.oldest(&firsts).await > self.bounds.wait;
         self.backlog.set(backlog as f64);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        *seen = Seen { at: Some(self.clock.monotonic()), backlog, most, passed };
+        *seen = Seen { at: Some(self.clock.monotonic()), backlog, most, late, passed };
     }
 
-    /// For each stage: how many records are behind it, and how many before it.
-    async fn lags(&self) -> journal::Result<((u64, u64), (u64, u64))> {
+    /// How long the one waits that waits longest.
+    async fn oldest(&self, firsts: &[Position]) -> Duration {
+        let now = self.clock.now_ms();
+        let mut oldest = Duration::ZERO;
+        for first in firsts {
+            // What cannot be read here is for others to step over; it says nothing of the age.
+            let Ok(batch) = self.journal.read(first.stream, first.partition, first.offset, 1, 1).await else {
+                continue;
+            };
+            let since = batch.records.first().map_or(now, |record| record.recorded_at_ms);
+            oldest = oldest.max(Duration::from_millis(u64::try_from(now - since).unwrap_or(0)));
+        }
+        oldest
+    }
+
+    /// Of each stage.
+    async fn lags(&self) -> journal::Result<(Lag, Lag)> {
         let admitting = self.lag(GROUP, &[Stream::Ingest]).await?;
         let folding = self.lag(FOLD, &Stream::EVENTS).await?;
         Ok((admitting, folding))
     }
 
-    async fn lag(&self, group: &str, streams: &[Stream]) -> journal::Result<(u64, u64)> {
+    async fn lag(&self, group: &str, streams: &[Stream]) -> journal::Result<Lag> {
         let mut positions = self.journal.committed(group).await?;
         positions.retain(|position| streams.contains(&position.stream));
         let asked: Vec<_> = positions.iter().map(Position::partition).collect();
-        let (mut done, mut lag) = (0, 0);
-        for (position, end) in positions.iter().zip(self.journal.ends(&asked).await?) {
-            done += position.offset;
-            lag += end.saturating_sub(position.offset);
+        let mut lag = Lag::default();
+        for (position, end) in positions.into_iter().zip(self.journal.ends(&asked).await?) {
+            lag.done += position.offset;
+            lag.waiting += end.saturating_sub(position.offset);
+            if end > position.offset {
+                lag.firsts.push(position);
+            }
         }
-        Ok((done, lag))
+        Ok(lag)
     }
 }
 
@@ -346,11 +401,42 @@ mod tests {
             commit(&journal, FOLD, Stream::EventsQueue, second * 2_000).await;
             let _ = gate.ask().await;
         }
-        assert_eq!(gate.backlog(), (10_000, BACKLOG_MIN), "2,000 a second");
+        let (backlog, most) = gate.backlog();
+        assert_eq!(backlog, 10_000);
+        assert!((4_000..4_010).contains(&most), "{most}: 2,000 a second, for two seconds");
         // What comes at once when nothing waits says nothing of how fast it could go.
         commit(&journal, FOLD, Stream::EventsQueue, 90_000).await;
         clock.advance(Duration::from_secs(60)).await;
         gate.ask().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn while_one_waits_longer_than_allowed_nothing_more_is_taken() {
+        let (gate, journal, clock) = gate(1_000_000);
+        append(&journal, Stream::EventsQueue, 6_000).await;
+        commit(&journal, FOLD, Stream::EventsQueue, 1).await;
+        gate.ask().await.unwrap();
+        clock.advance(Duration::from_millis(1_500)).await;
+        // It goes on, and fast: as many more may wait. But the first of those that wait has waited for long.
+        commit(&journal, FOLD, Stream::EventsQueue, 3_000).await;
+        gate.ask().await.unwrap();
+        clock.advance(Duration::from_millis(600)).await;
+        commit(&journal, FOLD, Stream::EventsQueue, 3_500).await;
+        gate.ask().await.unwrap_err();
+        commit(&journal, FOLD, Stream::EventsQueue, 6_000).await;
+        append(&journal, Stream::EventsQueue, 2_500).await;
+        clock.advance(LOOK_EVERY).await;
+        gate.ask().await.unwrap();
+    }
+
+    #[test]
+    fn a_fold_of_which_nothing_is_heard_is_believed_to_be_slow() {
+        let mut stages = Stages { admitting: Stage::default(), folding: Stage::default(), rate: 1_000.0, last: None };
+        stages.measure(Duration::ZERO, 0, 9);
+        assert_eq!(stages.believed(Duration::from_millis(900)), 1_000.0);
+        assert_eq!(stages.believed(Duration::from_secs(4)), 250.0);
+        stages.measure(Duration::from_secs(5), 5_000, 0);
+        assert_eq!(stages.believed(Duration::from_secs(9)), 1_000.0, "it has nothing to do");
     }
 
     #[test]
