@@ -20,6 +20,7 @@ use model::control::{Event, Kind, Level, TargetObserved};
 use serde_json::{Value, json};
 use service::config::Millis;
 use service::{Clock, Secret};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// What the platform was told, and what it answers.
 #[derive(Default)]
@@ -125,5 +126,52 @@ async fn nobody_is_led_to_a_platform_that_is_gone_until_it_answers_a_probe() {
         "nobody is named to a platform that may be gone"
     );
     assert_eq!(life.ask("4930005").await["target"], "chat");
+    life.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hand_over_that_fails_is_tried_again_under_the_same_id() {
+    let (platform, url) = Platform::start().await;
+    let mut config = config(url, Caller::Clear);
+    config.webhooks.values_mut().for_each(|webhook| webhook.attempts = 5);
+    let life = Life::start(&journal(), config).await;
+    life.lead_to("web", Kind::Chat).await;
+    life.plan(7, Level::DivertAll, 0.0).await;
+    platform.answers(503, Value::Null);
+    life.ask("+49305551001").await;
+    life.until("it is tried", || async { (!platform.told().is_empty()).then_some(()) }).await;
+    platform.answers(200, json!({ "accepted": true, "capacity_per_s": 3.0 }));
+    let seen = life.until("it arrives", || observed(&life)).await;
+    assert_eq!((seen.healthy, seen.capacity_per_s), (true, Some(3.0)));
+    let told: Vec<Value> = platform.told().iter().map(|(_, body)| serde_json::from_slice(body).unwrap()).collect();
+    assert!(told.len() > 1 && told.iter().all(|one| one == &told[0]), "{told:?}");
+    assert_eq!(told[0]["caller"]["number"], "+49305551001", "where it is configured in so many words");
+    life.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_that_cannot_prove_who_it_is_is_told_nothing() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/hand-over", listener.local_addr().unwrap());
+    let heard = Arc::<Mutex<Vec<u8>>>::default();
+    let hearing = Arc::clone(&heard);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut bytes = vec![0; 64 << 10];
+            let read = stream.read(&mut bytes).await.unwrap_or(0);
+            hearing.lock().unwrap().extend_from_slice(&bytes[..read]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        }
+    });
+    let life = Life::start(&journal(), config(url, Caller::Clear)).await;
+    life.lead_to("web", Kind::Chat).await;
+    life.plan(7, Level::DivertAll, 0.0).await;
+    for caller in ["4930001", "4930002", "4930003"] {
+        life.ask(caller).await;
+    }
+    life.until("it is not believed", || async { observed(&life).await.filter(|seen| !seen.healthy) }).await;
+    let heard = heard.lock().unwrap().clone();
+    assert_eq!(heard.first(), Some(&0x16), "a greeting of TLS");
+    assert!(!String::from_utf8_lossy(&heard).contains("caller"), "and nothing else");
     life.stop().await;
 }
