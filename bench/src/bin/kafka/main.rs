@@ -1,7 +1,8 @@
 //! How fast events over Kafka become figures: our consumer with and without decoding and folding, beside a bare client of the same library,
 //! and beside Kafka Streams doing a small part of the work, on the same topic of the same broker in the same run.
 //!
-//! `script/bench kafka`; by itself, it takes the number of calls of the day, for a short look. Needs a JDK and Maven: the broker and the peer are jars from Maven Central.
+//! `script/bench kafka`; by itself, it takes the number of calls of the day, for a short look. Needs a JDK and Maven: the broker and the
+//! peer are jars from Maven Central.
 
 mod sides;
 
