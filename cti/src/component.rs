@@ -11,6 +11,7 @@ use model::Directory;
 use service::config::{ConfigFile, Problems};
 use service::http::serve;
 use service::{Component, Context};
+use store::Live;
 use tokio::net::TcpListener;
 
 use crate::agi::Server;
@@ -18,6 +19,7 @@ use crate::config::Config;
 use crate::emit::{self, Writer};
 use crate::gate::Gate;
 use crate::http::{self, Door};
+use crate::sharing::{self, Kept, Sharing};
 use crate::{control, count, live};
 
 /// The route gate.
@@ -31,6 +33,8 @@ pub struct Cti {
     /// Of a journal that this process opens for the gate alone.
     alone: bool,
     sealed: bool,
+    /// What gates share of the decisions.
+    live: Option<Arc<dyn Live>>,
     listener: Option<TcpListener>,
     agi: Option<TcpListener>,
 }
@@ -68,7 +72,7 @@ impl Component for Cti {
     }
 
     async fn run(self, context: Context) -> service::Result<()> {
-        let Cti { config, gate, writer, directory, journal, alone, sealed, listener, agi } = self;
+        let Cti { config, gate, writer, directory, journal, alone, sealed, live, listener, agi } = self;
         let door = door(&config, &gate, &directory, &context);
         if let Some(listener) = listener {
             let (listen, drain) = (config.listen.clone(), context.drain.clone());
@@ -82,13 +86,18 @@ impl Component for Cti {
             let drain = context.drain.clone();
             context.tasks.spawn("agi", async move { server.run(listener, drain).await })?;
         }
+        if let Some(live) = &live {
+            let (live, gate) = (Arc::clone(live), Arc::clone(&gate));
+            let recalling = sharing::recall(live, gate, context.clock.clone(), context.drain.clone());
+            context.tasks.spawn("recall", recalling)?;
+        }
         context.health.started();
         let opened = match journal {
             Some(journal) => Some(journal),
             None => open(&config, &context).await,
         };
         if let Some(journal) = opened {
-            feed(&journal, &gate, writer, &context, sealed)?;
+            feed(&journal, &gate, writer, &context, sealed, live)?;
             if alone {
                 let (clock, drain, upkeep) = (context.clock.clone(), context.drain.clone(), config.journal.clone());
                 context
@@ -133,11 +142,12 @@ impl Cti {
             // Until the receiver's key is known: tokens never leave this process.
             None => (service::http::auth::generate().0.into_bytes(), false),
         };
+        let live = config.live.of_process("control", context)?;
         let (emitter, writer) = emit::queue(config.events_max);
         let clock = context.clock.clone();
         let gate = Gate::new(&config, key, Arc::clone(&directory), clock, emitter, &context.instance);
         let gate = Arc::new(gate);
-        Ok(Cti { config, gate, writer, directory, journal, alone, sealed, listener: None, agi: None })
+        Ok(Cti { config, gate, writer, directory, journal, alone, sealed, live, listener: None, agi: None })
     }
 
     /// Its HTTP door.
@@ -192,11 +202,25 @@ fn feed(
     writer: Writer,
     context: &Context,
     sealed: bool,
+    live: Option<Arc<dyn Live>>,
 ) -> service::Result<()> {
     let (clock, drain) = (context.clock.clone(), context.drain.clone());
+    let kept = Kept::default();
+    if let Some(live) = live {
+        let sharing = Sharing {
+            live,
+            journal: Arc::clone(journal),
+            kept: kept.clone(),
+            clock: clock.clone(),
+            drain: drain.clone(),
+            health: context.health.check("shared decisions"),
+        };
+        context.tasks.spawn("sharing", sharing.run())?;
+    }
     let plans = control::Follow {
         journal: Arc::clone(journal),
         gate: Arc::clone(gate),
+        kept,
         clock: clock.clone(),
         drain: drain.clone(),
         health: context.health.check("control"),

@@ -26,6 +26,7 @@ pub mod gate;
 mod http;
 mod live;
 mod recent;
+mod sharing;
 
 pub use component::Cti;
 pub use config::{Config, Unplanned};

@@ -11,6 +11,7 @@
 
 mod force;
 mod leads;
+mod recall;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
