@@ -20,9 +20,10 @@ impl Settling {
         if rows.is_empty() {
             return;
         }
+        let full = self.waiting.len() >= BATCHES_MAX;
         match self.waiting.back_mut() {
             // Too many: the last waits for these, too. The position only stays behind a little more.
-            Some((_, held)) if self.waiting.len() >= BATCHES_MAX => {
+            Some((_, held)) if full => {
                 for (part, number) in rows {
                     let held = held.entry(part).or_default();
                     *held = number.max(*held);

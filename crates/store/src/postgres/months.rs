@@ -3,7 +3,7 @@
 //! - Invariant: at most 1,200 months are made, 1990 to 2089; what is before or after lies in one table each.
 //! - Invariant: months are made and dropped by one process at a time (an advisory lock), and nobody who reads waits for it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -91,16 +91,20 @@ impl Months {
         }
         let mut tx = db.begin().await?;
         lock::months(&mut tx).await?;
-        let there: BTreeSet<String> = attached(&mut tx).await?.into_iter().map(|(table, _)| table).collect();
-        for month in missing.iter().filter(|month| !there.contains(&month.table())) {
+        let tables = tables(&mut tx).await?;
+        for month in &missing {
             let (table, from, to) = (month.table(), month.begin_ms(), Month(month.0 + 1).begin_ms());
-            // One by that name that is attached no longer was being dropped when its process died. Attaching lets readers go on,
-            // which making it as a part of the whole would not.
-            let sql = format!(
-                "DROP TABLE IF EXISTS {table}; \
-                 CREATE TABLE {table} (LIKE blocks INCLUDING DEFAULTS INCLUDING CONSTRAINTS) WITH (fillfactor = 80); \
-                 ALTER TABLE blocks ATTACH PARTITION {table} FOR VALUES FROM ({from}) TO ({to})"
-            );
+            let sql = match tables.get(month) {
+                Some(Standing::Attached) => continue,
+                // A sweep was dropping it when its process died: it is needed again, and the next sweep drops it whole.
+                Some(Standing::Leaving) => format!("ALTER TABLE blocks DETACH PARTITION {table} FINALIZE"),
+                Some(Standing::Apart) => String::new(),
+                None => format!(
+                    "CREATE TABLE {table} (LIKE blocks INCLUDING DEFAULTS INCLUDING CONSTRAINTS) WITH (fillfactor = 80)"
+                ),
+            };
+            // Attaching lets readers go on, which making it as a part of the whole would not.
+            let sql = format!("{sql}; ALTER TABLE blocks ATTACH PARTITION {table} FOR VALUES FROM ({from}) TO ({to})");
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *tx).await?;
         }
         tx.commit().await?;
@@ -109,11 +113,28 @@ impl Months {
     }
 }
 
-/// The tables that `blocks` consists of, and whether detaching one was begun and not ended.
-async fn attached(db: &mut PgConnection) -> Result<Vec<(String, bool)>> {
-    let sql = "SELECT c.relname::text, i.inhdetachpending FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
-               WHERE i.inhparent = 'blocks'::regclass";
-    Ok(sqlx::query_as(sql).fetch_all(db).await?)
+/// How a month's table stands to the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// A part of it.
+    Attached,
+    /// Detaching was begun and not ended.
+    Leaving,
+    /// No part of it any more.
+    Apart,
+}
+
+/// The months that have a table.
+async fn tables(db: &mut PgConnection) -> Result<BTreeMap<Month, Standing>> {
+    let sql = "SELECT c.relname::text, i.inhdetachpending FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid \
+               WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND c.relname LIKE 'blocks\\_y%'";
+    let found: Vec<(String, Option<bool>)> = sqlx::query_as(sql).fetch_all(db).await?;
+    let standing = |pending| match pending {
+        Some(false) => Standing::Attached,
+        Some(true) => Standing::Leaving,
+        None => Standing::Apart,
+    };
+    Ok(found.into_iter().filter_map(|(table, pending)| Some((Month::named(&table)?, standing(pending)))).collect())
 }
 
 /// Drops the months that end before a time; answers how many blocks were in them.
@@ -129,14 +150,18 @@ pub(super) async fn drop_whole(writer: &Writer, before: i64) -> Result<u64> {
 async fn drop_from(db: &mut PgConnection, before: i64) -> Result<u64> {
     lock::months_of_connection(db).await?;
     let mut removed = 0;
-    for (table, pending) in attached(db).await? {
-        let Some(month) = Month::named(&table) else { continue };
-        if Month(month.0 + 1).begin_ms() > before {
-            continue;
+    let old = |month: &Month| Month(month.0 + 1).begin_ms() <= before;
+    for (month, standing) in tables(db).await?.into_iter().filter(|(month, _)| old(month)) {
+        let table = month.table();
+        let how = match standing {
+            Standing::Attached => Some("CONCURRENTLY"),
+            Standing::Leaving => Some("FINALIZE"),
+            Standing::Apart => None,
+        };
+        if let Some(how) = how {
+            let sql = format!("ALTER TABLE blocks DETACH PARTITION {table} {how}");
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *db).await?;
         }
-        let how = if pending { "FINALIZE" } else { "CONCURRENTLY" };
-        let sql = format!("ALTER TABLE blocks DETACH PARTITION {table} {how}");
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *db).await?;
         let sql = AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
         let held: i64 = sqlx::query_scalar(sql).fetch_one(&mut *db).await?;
         sqlx::raw_sql(AssertSqlSafe(format!("DROP TABLE {table}"))).execute(&mut *db).await?;
