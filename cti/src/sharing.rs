@@ -210,6 +210,7 @@ pub(crate) async fn recall(live: Arc<dyn Live>, gate: Arc<Gate>, clock: Clock, d
     metric::describe_gauge("cti_recalled_decisions", "decisions that were taken from what gates share, at the start");
     while !drain.is_started() && !gate.has_read() {
         match clock.timeout(TAKE, live.snapshot(DECISIONS)).await {
+            Ok(Ok(snapshot)) if snapshot.partials.is_empty() => tracing::debug!("no decisions are shared yet"),
             Ok(Ok(snapshot)) => {
                 let found = snapshot.partials.len();
                 let table = table(snapshot.partials);

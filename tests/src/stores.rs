@@ -22,7 +22,17 @@ pub struct Postgres {
     programs: PathBuf,
     home: PathBuf,
     port: u16,
+    disk: Disk,
     server: Option<Child>,
+}
+
+/// What an acknowledged transaction of PostgreSQL is safe from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// From an end of the server: no test cuts the power, and the disk of a busy machine is slow.
+    Cached,
+    /// From a power cut, too.
+    Synced,
 }
 
 /// How a server is stopped.
@@ -37,6 +47,11 @@ pub enum Stop {
 impl Postgres {
     /// Starts one with nothing in it.
     pub fn start() -> Result<Self> {
+        Self::start_on(Disk::Cached)
+    }
+
+    /// The same, on such a disk.
+    pub fn start_on(disk: Disk) -> Result<Self> {
         let programs = postgres_programs()?;
         let port = free_ports(1);
         let home = fresh("postgres", port)?;
@@ -48,7 +63,7 @@ impl Postgres {
         let mut init = as_nobody(&programs.join("initdb"));
         init.args(["--username=tidegate", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]);
         done(init.arg("--pwfile").arg(&password).arg("-D").arg(&data).output()?, "initdb")?;
-        let mut this = Self { programs, home, port, server: None };
+        let mut this = Self { programs, home, port, disk, server: None };
         this.start_again()?;
         Ok(this)
     }
@@ -59,8 +74,7 @@ impl Postgres {
         let mut server = as_nobody(&self.programs.join("postgres"));
         server.arg("-D").arg(self.data()).args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
         server.args(["-c", &format!("unix_socket_directories={}", self.home.display()), "-c", "max_connections=200"]);
-        // No test cuts the power; the disk of a busy machine is slow enough without it.
-        server.args(["-c", "fsync=off"]);
+        server.args(["-c", if self.disk == Disk::Synced { "fsync=on" } else { "fsync=off" }]);
         server.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.server = Some(server.spawn().context("cannot start postgres")?);
         let patience = Instant::now() + PATIENCE;

@@ -105,7 +105,7 @@ async fn months_are_made_as_they_come_and_dropped_whole_and_odd_clocks_have_a_pl
     let back = hours(&store).await;
     ensure!(["late", "again"].iter().all(|id| back.contains(&((*id).to_owned(), HOUR - 40 * DAY))), "{back:?}");
     server.sql("months", "ALTER TABLE blocks DETACH PARTITION blocks_y2026m10")?;
-    let swept = store.sweep(Retention { calls_before: None, rows_before: Some(Time(HOUR - 30 * DAY)) }).await?;
+    let swept = store.sweep(Retention { calls_before: None, rows_before: Some(Time(HOUR - 15 * DAY)) }).await?;
     ensure!((swept.blocks, tables()?.as_str()) == (2, "blocks_y2026m11 blocks_y2026m12"), "{swept:?} {}", tables()?);
     store.close().await?;
     Ok(())
