@@ -178,7 +178,8 @@ impl Sharing {
         }
         let mut cursor = known.unwrap_or(0);
         for portion in slots.chunks(PORTION) {
-            let partials = portion.iter().map(|(slot, (number, value))| partial(slot, *number, value.clone())).collect();
+            let partials =
+                portion.iter().map(|(slot, (number, value))| partial(slot, *number, value.clone())).collect();
             cursor = self.live.put(partials, None).await?;
             self.kept.put(portion);
         }

@@ -159,7 +159,8 @@ impl Mirror {
     /// Whether it is for us to write: nobody ever did, what is there does not fit, or whoever did has been silent for long.
     async fn look(&self, heard: &mut Option<(Position, Duration)>) -> Result<Option<Writing>, Ended> {
         let snapshot = self.live.snapshot(POSITION).await?;
-        let found = snapshot.partials.iter().find_map(|partial| Some((Position::read(partial)?, partial.version.number)));
+        let found =
+            snapshot.partials.iter().find_map(|partial| Some((Position::read(partial)?, partial.version.number)));
         let Some((position, number)) = found else { return self.begin(snapshot.cursor).await.map(Some) };
         if let Some(why) = misfit(&position, &*self.journal).await? {
             tracing::warn!(why, "the shared views are begun anew");

@@ -9,3 +9,5 @@
 pub mod mirror;
 pub mod recall;
 pub mod settling;
+#[cfg(test)]
+mod tests;

@@ -28,8 +28,16 @@ fn sharing(server: &stores::Redis) -> Sharing {
 fn said(number: u64, event: impl Into<Event>) -> Entry {
     let (event, time) = (event.into(), Time(Clock::system().now_ms()));
     let (id, tenant) = (EventId::new(format!("event-{number}")), "default".into());
-    let envelope =
-        Envelope { id, source: "console-1".into(), time, tenant, by: By::Automatic, why: "test".into(), cause_id: None, event };
+    let envelope = Envelope {
+        id,
+        source: "console-1".into(),
+        time,
+        tenant,
+        by: By::Automatic,
+        why: "test".into(),
+        cause_id: None,
+        event,
+    };
     Entry::new(Stream::Control, "default".to_owned(), envelope.to_json())
 }
 
@@ -71,7 +79,8 @@ struct Gate {
 
 impl Gate {
     async fn start(name: &str, server: &stores::Redis, journal: Option<Arc<dyn Journal>>) -> Result<Self> {
-        let nowhere = journal::config::Config { path: Path::new("/nowhere/at/all/journal.db").into(), ..Default::default() };
+        let nowhere =
+            journal::config::Config { path: Path::new("/proc/nowhere/journal.db").into(), ..Default::default() };
         let config = Config { live: sharing(server), journal: nowhere, ..Config::default() };
         let config = Config { number_key: Some(Secret::plain("key")), auth: anonymous(), ..config };
         let mut context = Context::new("cti", name, Clock::system(), &Seeds::fixed(1));

@@ -80,12 +80,20 @@ async fn months_are_made_as_they_come_and_dropped_whole_and_odd_clocks_have_a_pl
     let blocks = odd.iter().chain(&times).map(|hour| block("sales", *hour, 1)).collect();
     store.checkpoint(&[Change { blocks, ..change(&held, 1) }]).await?;
     ensure!(hours(&store).await.len() == odd.len() + times.len());
-    let tables = || server.sql("months", "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relname LIKE 'blocks_y%m__'");
+    let tables = || {
+        server.sql(
+            "months",
+            "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relname LIKE 'blocks_y%m__'",
+        )
+    };
     let made = "blocks_y2026m09 blocks_y2026m10 blocks_y2026m11 blocks_y2026m12";
     ensure!(tables()? == made, "the month after the latest is made ahead: {}", tables()?);
 
     let swept = store.sweep(Retention { calls_before: None, rows_before: Some(Time(HOUR - 5 * DAY)) }).await?;
-    ensure!(swept.blocks == 5, "two months, one block of the third, and two clocks that stand at the beginning: {swept:?}");
+    ensure!(
+        swept.blocks == 5,
+        "two months, one block of the third, and two clocks that stand at the beginning: {swept:?}"
+    );
     ensure!(tables()? == "blocks_y2026m11 blocks_y2026m12", "{}", tables()?);
     let left: Vec<i64> = hours(&store).await.into_iter().map(|(_, hour)| hour).collect();
     ensure!(left == [HOUR, odd[2]], "{left:?}");
@@ -100,8 +108,13 @@ async fn months_are_made_as_they_come_and_dropped_whole_and_odd_clocks_have_a_pl
     ensure!(hours(&store).await.contains(&("late".to_owned(), HOUR - 40 * DAY)));
     // What a sweep has left half done is done by the next.
     server.sql("months", "ALTER TABLE blocks DETACH PARTITION blocks_y2026m10")?;
-    store.checkpoint(&[Change { next: 4, blocks: vec![block("again", HOUR - 40 * DAY, 1)], ..change(&held, 4) }]).await.ok();
-    store.checkpoint(&[Change { next: 4, blocks: vec![block("again", HOUR - 40 * DAY, 1)], ..change(&held, 4) }]).await?;
+    store
+        .checkpoint(&[Change { next: 4, blocks: vec![block("again", HOUR - 40 * DAY, 1)], ..change(&held, 4) }])
+        .await
+        .ok();
+    store
+        .checkpoint(&[Change { next: 4, blocks: vec![block("again", HOUR - 40 * DAY, 1)], ..change(&held, 4) }])
+        .await?;
     let back = hours(&store).await;
     ensure!(["late", "again"].iter().all(|id| back.contains(&((*id).to_owned(), HOUR - 40 * DAY))), "{back:?}");
     server.sql("months", "ALTER TABLE blocks DETACH PARTITION blocks_y2026m10")?;

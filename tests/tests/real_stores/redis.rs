@@ -56,7 +56,10 @@ async fn a_snapshot_of_many_slots_is_of_one_moment_while_others_write() -> Resul
     // Of each pair both are always put together: a snapshot must never show two that differ.
     let pair = |n: u64, round: u64| {
         let value = round.to_string();
-        [put(&format!("left/{n}"), round, Some(value.as_bytes())), put(&format!("right/{n}"), round, Some(value.as_bytes()))]
+        [
+            put(&format!("left/{n}"), round, Some(value.as_bytes())),
+            put(&format!("right/{n}"), round, Some(value.as_bytes())),
+        ]
     };
     for chunk in (0..5_000).collect::<Vec<u64>>().chunks(1_000) {
         live.put(chunk.iter().flat_map(|n| pair(*n, 1)).collect(), None).await?;

@@ -58,15 +58,8 @@ async fn main() -> Result<()> {
         ensure!(store.span().await?.is_none(), "the database is not empty");
         let folded_s = fold(&journal, &store).await?;
         let new = Vec::new;
-        let measured = Measured {
-            store,
-            folded_s,
-            checkpoint: new(),
-            rows: new(),
-            agents: new(),
-            page: new(),
-            recovery: new(),
-        };
+        let measured =
+            Measured { store, folded_s, checkpoint: new(), rows: new(), agents: new(), page: new(), recovery: new() };
         both.push(measured);
     }
     let mut size = (0, 0, 0);
@@ -115,7 +108,8 @@ impl Measured {
         let agents = self.store.rows(&RowFilter::new(Dim::Agent, day, now)).await?.len();
         self.agents.push((clock.monotonic() - begun).as_secs_f64() * 1e3);
         let begun = clock.monotonic();
-        let page = self.store.calls(&CallFilter { newest_first: true, ..CallFilter::new(month, now) }, None, 1_000).await?;
+        let page =
+            self.store.calls(&CallFilter { newest_first: true, ..CallFilter::new(month, now) }, None, 1_000).await?;
         self.page.push((clock.monotonic() - begun).as_secs_f64() * 1e3);
         ensure!(rows > 0 && agents > 0 && page.calls.len() == 1_000, "{rows} {agents} {}", page.calls.len());
         let change = self.change(now, page.calls.iter().map(StoredCall::of).collect()).await?;
@@ -148,7 +142,8 @@ fn told(embedded: &Measured, served: &Measured, size: (usize, usize, usize), age
         Figure::new(what, median(of, served), "ms").peer("SQLite, the same in the same run", median(of, embedded))
     };
     let checkpoint = format!("a checkpoint of {} calls, {} hours of rows, {} states, median", size.0, size.1, size.2);
-    let recovery = format!("from a checkpoint with {agents} agents and {} open calls to folding on, median", CENTRE.waiting);
+    let recovery =
+        format!("from a checkpoint with {agents} agents and {} open calls to folding on, median", CENTRE.waiting);
     Finding::new("stores", "PostgreSQL is as good a store as SQLite, and a fold goes on in seconds", "script/bench stores")
         .figure(pair(&checkpoint, |one| &one.checkpoint).aim(Aim::AtMost(1_000.0)))
         .figure(pair(&recovery, |one| &one.recovery).aim(Aim::AtMost(5_000.0)))

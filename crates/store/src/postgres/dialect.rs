@@ -103,7 +103,9 @@ mod tests {
 
     #[test]
     fn every_text_comes_back_and_none_holds_what_the_database_refuses() {
-        for (one, other) in [("plain", "plain"), ("a\0b", "a\u{1a}0b"), ("a\u{1a}0", "a\u{1a}10"), ("\u{1a}", "\u{1a}1")] {
+        for (one, other) in
+            [("plain", "plain"), ("a\0b", "a\u{1a}0b"), ("a\u{1a}0", "a\u{1a}10"), ("\u{1a}", "\u{1a}1")]
+        {
             assert_eq!(text(one), other);
             assert_eq!(name(&text(one)), one);
         }

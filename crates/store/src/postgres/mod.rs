@@ -199,7 +199,8 @@ impl Postgres {
             });
             pool.connect_with(options.connect.clone())
         };
-        let (writers, readers) = (pool(WRITERS).await.map_err(failed)?, pool(options.connections).await.map_err(failed)?);
+        let (writers, readers) =
+            (pool(WRITERS).await.map_err(failed)?, pool(options.connections).await.map_err(failed)?);
         let first = match alone {
             true => Some(first),
             false => {
@@ -318,7 +319,8 @@ mod tests {
         assert!(Options::has_password("postgres://a:b@host/db"));
         assert!(Options::has_password("postgres://host/db?user=a&password=b"));
         assert!(!Options::has_password("postgres://a@host:5432/db?sslmode=require"));
-        for bad in ["mysql://a:hunter2@host/db", "postgres://a:hunter2@host:port/db", "postgres://h/d?sslmode=hunter2"] {
+        for bad in ["mysql://a:hunter2@host/db", "postgres://a:hunter2@host:port/db", "postgres://h/d?sslmode=hunter2"]
+        {
             let told = Options::new(bad).unwrap_err().to_string();
             assert!(!told.contains("hunter2"), "{told}");
         }

@@ -40,7 +40,8 @@ pub(super) async fn migrate(db: &mut PgConnection) -> Result<()> {
         return Err(Error::Schema { found, known });
     }
     if !there {
-        let sql = "CREATE TABLE tidegate_schema (version BIGINT PRIMARY KEY, taken_at TIMESTAMPTZ NOT NULL DEFAULT now())";
+        let sql =
+            "CREATE TABLE tidegate_schema (version BIGINT PRIMARY KEY, taken_at TIMESTAMPTZ NOT NULL DEFAULT now())";
         sqlx::raw_sql(sql).execute(&mut *tx).await?;
     }
     for (step, version) in STEPS.iter().zip(1_i64..).skip(usize::try_from(found).unwrap_or(0)) {

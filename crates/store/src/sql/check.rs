@@ -1,11 +1,11 @@
 //! Verification: every tree and every row is read, and what does not fit is named.
 
-use futures::TryStreamExt;
 use super::dialect::{self, Pool, SqlRow};
 use super::parts::{self, PartRow};
 use super::read;
 use crate::reports::Verified;
 use crate::{Error, Result};
+use futures::TryStreamExt;
 
 /// What reads a table, what checks a row of it, and where the rows are counted.
 type Table = (&'static str, fn(&SqlRow) -> Result<()>, fn(&mut Verified) -> &mut u64);

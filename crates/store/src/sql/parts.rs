@@ -80,7 +80,11 @@ impl PartRow {
         let sql = "INSERT INTO parts (part, code, fence, owner, next_offset, x) VALUES ($1, $2, $3, $4, $5, $6) \
                    ON CONFLICT (part) DO UPDATE SET fence = excluded.fence, owner = excluded.owner, \
                    next_offset = excluded.next_offset, x = excluded.x";
-        let query = sqlx::query(sql).bind(dialect::text(&self.name)).bind(self.code).bind(self.fence).bind(dialect::text(&self.owner));
+        let query = sqlx::query(sql)
+            .bind(dialect::text(&self.name))
+            .bind(self.code)
+            .bind(self.fence)
+            .bind(dialect::text(&self.owner));
         query.bind(self.next).bind(self.seal()).execute(db).await?;
         Ok(())
     }

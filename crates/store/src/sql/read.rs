@@ -35,10 +35,7 @@ pub(super) async fn progress(pool: &Pool) -> Result<Vec<Progress>> {
 
 pub(super) async fn span(pool: &Pool) -> Result<Option<(Time, Time)>> {
     let mut span: Option<(i64, i64)> = None;
-    for (sql, length) in [
-        ("SELECT MIN(offered_at), MAX(offered_at) FROM calls", 1),
-        (dialect::HOURS, BLOCK_MS),
-    ] {
+    for (sql, length) in [("SELECT MIN(offered_at), MAX(offered_at) FROM calls", 1), (dialect::HOURS, BLOCK_MS)] {
         let row = sqlx::query(sql).fetch_one(pool).await?;
         let (Some(from), Some(to)) = (row.try_get::<Option<i64>, _>(0)?, row.try_get::<Option<i64>, _>(1)?) else {
             continue;
@@ -275,12 +272,7 @@ fn calls_where(sql: &mut QueryBuilder<Db>, filter: &CallFilter, after: Option<&C
     }
 }
 
-pub(super) async fn calls(
-    pool: &Pool,
-    filter: &CallFilter,
-    after: Option<&Cursor>,
-    limit: usize,
-) -> Result<Page> {
+pub(super) async fn calls(pool: &Pool, filter: &CallFilter, after: Option<&Cursor>, limit: usize) -> Result<Page> {
     if limit == 0 || limit > PAGE_MAX {
         return Err(Error::TooLarge { what: "calls of a page", size: limit, limit: PAGE_MAX });
     }

@@ -100,7 +100,10 @@ async fn calls(tx: &mut Connection, code: i64, calls: &[StoredCall]) -> Result<(
             values.push_bind(dialect::text(call.id.as_str())).push_bind(code);
             values.push_bind(dialect::text(call.tenant.as_str())).push_bind(dialect::text(call.source.as_str()));
             values.push_bind(call.direction).push_bind(call.offered_at).push_bind(call.ended_at).push_bind(call.closed);
-            values.push_bind(dialect::text(&call.queues)).push_bind(dialect::text(&call.agents)).push_bind(dialect::text(&call.causes));
+            values
+                .push_bind(dialect::text(&call.queues))
+                .push_bind(dialect::text(&call.agents))
+                .push_bind(dialect::text(&call.causes));
             values.push_bind(dialect::text(&call.caller)).push_bind(call.body.to_vec());
             values.push_bind(seal::call(call.id.as_str(), code, &call.body));
         });
@@ -136,7 +139,11 @@ async fn blocks(
                 part: code,
             };
             let x = seal::block(of, version, &body);
-            values.push_bind(of.dim).push_bind(of.hour).push_bind(dialect::text(of.tenant)).push_bind(dialect::text(of.source));
+            values
+                .push_bind(of.dim)
+                .push_bind(of.hour)
+                .push_bind(dialect::text(of.tenant))
+                .push_bind(dialect::text(of.source));
             values.push_bind(dialect::text(of.id)).push_bind(code).push_bind(version).push_bind(body).push_bind(x);
             dialect::place(&mut values, &[of.tenant, of.source, of.id]);
         });
@@ -161,11 +168,17 @@ async fn states(tx: &mut Connection, code: i64, states: &[State]) -> Result<()> 
         let mut sql = QueryBuilder::<Db>::new("INSERT INTO states (kind, id, part, body, x");
         sql.push(dialect::PLACED).push(") ");
         sql.push_values(chunk, |mut values, (state, body)| {
-            values.push_bind(state.kind.code()).push_bind(dialect::text(&state.id)).push_bind(code).push_bind((*body).clone());
+            values
+                .push_bind(state.kind.code())
+                .push_bind(dialect::text(&state.id))
+                .push_bind(code)
+                .push_bind((*body).clone());
             values.push_bind(seal::state(state.kind.code(), &state.id, code, body));
             dialect::place(&mut values, &[&state.id]);
         });
-        sql.push(" ON CONFLICT (").push(dialect::STATES_BY_KEY).push(") DO UPDATE SET body = excluded.body, x = excluded.x");
+        sql.push(" ON CONFLICT (")
+            .push(dialect::STATES_BY_KEY)
+            .push(") DO UPDATE SET body = excluded.body, x = excluded.x");
         sql.build().execute(&mut *tx).await?;
     }
     Ok(())

@@ -49,7 +49,10 @@ pub struct Options {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options").field("addr", self.connect.addr()).field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("Options")
+            .field("addr", self.connect.addr())
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
     }
 }
 
@@ -59,7 +62,8 @@ impl Options {
     /// # Errors
     /// `Refused`, when it is no such address; it is not repeated, because a password may be in it.
     pub fn new(url: &str, prefix: &str, clock: Clock) -> Result<Self> {
-        let wrong = || Error::Refused { place: "the address".to_owned(), reason: "it is no address of a Redis".to_owned() };
+        let wrong =
+            || Error::Refused { place: "the address".to_owned(), reason: "it is no address of a Redis".to_owned() };
         let connect = url.into_connection_info().map_err(|_| wrong())?;
         let connect = connect.set_tcp_settings(TcpSettings::default().set_nodelay(true));
         Ok(Self { connect, prefix: prefix.to_owned(), limits: Limits::default(), clock })
