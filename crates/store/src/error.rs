@@ -138,8 +138,8 @@ pub enum Error {
         /// The cursor that is.
         cursor: u64,
     },
-    /// Others kept the store locked beyond the busy timeout. Nothing was written.
-    #[error("the store was locked by others for too long")]
+    /// Others kept the store locked beyond the busy timeout, or no connection was to be had. Nothing was written.
+    #[error("the store was away, or locked by others, for too long")]
     Busy,
     /// The disk is full. Nothing was written.
     #[error("the disk of the store is full")]
