@@ -188,7 +188,8 @@ impl Active {
         entries.extend(decided.into_iter().map(|decided| entry(decided, &source, now)));
         if !entries.is_empty() {
             let written = self.commit(turn.consumer.generation(), entries, state).await?;
-            turn.written = written.last().map_or(turn.written, |last| last.offset + 1);
+            let ours = written.iter().filter(|written| written.stream == Stream::Control);
+            turn.written = ours.map(|written| written.offset + 1).max().unwrap_or(turn.written);
         }
         self.health.ok();
         self.remember(turn, false).await
@@ -260,6 +261,9 @@ fn planned(decided: &[Decided], evaluator: &Evaluator) -> State {
 
 fn entry(decided: Decided, source: &SourceId, now: Time) -> Entry {
     let key = decided.tenant.as_str().to_owned();
+    // that nothing changed is news of the moment, and no decision: it must not grow what is kept for ever
+    let affirms = matches!(decided.event, Event::PlanAffirmed(_));
+    let stream = if affirms { Stream::Health } else { Stream::Control };
     let envelope = Envelope {
         id: decided.id,
         source: source.clone(),
@@ -270,7 +274,7 @@ fn entry(decided: Decided, source: &SourceId, now: Time) -> Entry {
         cause_id: decided.cause_id,
         event: decided.event,
     };
-    Entry::new(Stream::Control, key, envelope.to_json())
+    Entry::new(stream, key, envelope.to_json())
 }
 
 fn written(key: &Key, watch: &Watch) -> (Bytes, Option<Bytes>) {

@@ -97,6 +97,15 @@ impl Book {
         }
     }
 
+    /// Takes in that plans still hold; it stands on `health`, and is no decision.
+    pub fn affirm(&mut self, value: &[u8]) {
+        if let Ok(Parsed::Known(envelope)) = Envelope::parse(value)
+            && matches!(envelope.event, Event::PlanAffirmed(_))
+        {
+            self.table.apply(&envelope);
+        }
+    }
+
     /// What holds now of what the event is about.
     fn before(&self, envelope: &Envelope) -> Option<Event> {
         let tenant = self.table.tenant(&envelope.tenant)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use journal::{Journal, Stream};
-use model::{Directory, TenantId};
+use model::{Directory, TenantId, Time};
 use preview::scenario::Scenario;
 use service::config::{ConfigFile, Problems};
 use service::{Component, Context, Error, metric};
@@ -174,15 +174,30 @@ impl Tails {
             })?;
         }
         for partition in 0..self.tail.journal.partitions(Stream::Health) {
-            let (tail, evaluator) = (self.tail.clone(), Arc::clone(&self.evaluator));
+            let (tail, evaluator, books) = (self.tail.clone(), Arc::clone(&self.evaluator), self.books.clone());
             let from = tail.journal.end(Stream::Health, partition).await?;
             context.tasks.spawn("health", async move {
                 let take = move |read: Read<'_>| {
                     if let Read::Record(record) = read {
                         evaluator.lock().unwrap_or_else(PoisonError::into_inner).heard(&record.value);
+                        books.look().affirm(&record.value);
                     }
                 };
                 tail.follow(Stream::Health, partition, from, take).await
+            })?;
+        }
+        for partition in 0..self.tail.journal.partitions(Stream::EventsCall) {
+            let (tail, evaluator) = (self.tail.clone(), Arc::clone(&self.evaluator));
+            let from = tail.journal.end(Stream::EventsCall, partition).await?;
+            let clock = tail.clock.clone();
+            context.tasks.spawn("calls", async move {
+                let take = move |read: Read<'_>| {
+                    if let Read::Record(record) = read {
+                        let now = Time(clock.now_ms());
+                        evaluator.lock().unwrap_or_else(PoisonError::into_inner).heard_call(&record.value, now);
+                    }
+                };
+                tail.follow(Stream::EventsCall, partition, from, take).await
             })?;
         }
         Ok(())

@@ -110,6 +110,8 @@ pub struct Queued {
 pub struct Look {
     /// All that the journal took before this is in the figures; `None`: nothing came yet.
     pub fresh_at: Option<Time>,
+    /// The links to phone systems, and since when nothing can be believed of one that is down.
+    pub links: BTreeMap<(TenantId, SourceId), Option<Time>>,
     /// The queues, in order.
     pub queues: BTreeMap<Key, Queued>,
     /// Agents who can serve, by the queues that are open to them: places in the order of `queues`.
@@ -271,7 +273,10 @@ impl Figures {
                 }
                 View::Members(view) => members.push(view),
                 View::Agent(agent) => _ = agents.insert(agent.agent.clone(), agent),
-                View::Source(source) => _ = sources.insert(source.source.clone(), source),
+                View::Source(source) => {
+                    look.links.insert((source.tenant.clone(), source.source.clone()), source.lost_since(now));
+                    sources.insert(source.source.clone(), source);
+                }
                 View::Call(_) | View::Device(_) => {}
             }
         }

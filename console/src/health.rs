@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use model::control::{Envelope, Event, Parsed, QueueCounted};
-use model::{QueueId, TenantId, Time};
+use model::control::{Envelope, Event, Parsed, QueueCounted, TargetCounted};
+use model::{QueueId, TargetId, TenantId, Time};
 
 use crate::figures::Key;
 
@@ -15,7 +15,12 @@ const SILENT_MS: i64 = 5_000;
 pub(crate) struct Gates {
     gates: HashMap<(TenantId, String), (Time, HashMap<QueueId, QueueCounted>)>,
     grown: HashMap<Key, Grown>,
+    targets: HashMap<(TenantId, String, TargetId), (u64, u64)>,
+    settled: HashMap<(TenantId, TargetId), (u64, u64)>,
 }
+
+/// Targets of gates that are told apart; names that others make up must not grow without a bound.
+const TARGETS_MAX: usize = 10_000;
 
 /// What came to all gates of a queue since it was last asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +39,8 @@ impl Gates {
         let Ok(Parsed::Known(envelope)) = Envelope::parse(value) else { return };
         let Event::GateCounted(counted) = envelope.event else { return };
         let tenant = envelope.tenant;
+        let known = self.gates.contains_key(&(tenant.clone(), counted.gate.clone()));
+        self.settle(&tenant, &counted.gate, &counted.targets, known);
         let (at, queues) = self.gates.entry((tenant.clone(), counted.gate)).or_default();
         if envelope.time < *at {
             return;
@@ -56,6 +63,38 @@ impl Gates {
         }
     }
 
+    /// Counts of targets, as a gate says them: what grew is news, unless the gate itself is new to us.
+    fn settle(&mut self, tenant: &TenantId, gate: &str, targets: &[TargetCounted], known: bool) {
+        for now in targets {
+            let key = (tenant.clone(), gate.to_owned(), now.target.clone());
+            if self.targets.len() >= TARGETS_MAX && !self.targets.contains_key(&key) {
+                continue;
+            }
+            let last = self.targets.insert(key, (now.settled, now.returned));
+            if known {
+                // counts that shrank are of a gate that started anew
+                let (settled, returned) = last.filter(|last| last.0 <= now.settled).unwrap_or_default();
+                let grown = self.settled.entry((tenant.clone(), now.target.clone())).or_default();
+                grown.0 += now.settled - settled;
+                grown.1 += now.returned.saturating_sub(returned);
+            }
+        }
+    }
+
+    /// Callers of each target who were judged since this was last asked, and those of them who came back.
+    pub(crate) fn take_settled(&mut self) -> Vec<((TenantId, TargetId), u64, u64)> {
+        let grown = self.settled.drain().filter(|(_, (settled, _))| *settled > 0);
+        grown.map(|(key, (settled, returned))| (key, settled, returned)).collect()
+    }
+
+    /// Every gate that was heard of of late, and for how long it is silent, if it is.
+    pub(crate) fn silent(&self, now: Time) -> impl Iterator<Item = (&TenantId, &str, Option<i64>)> {
+        self.gates.iter().map(move |((tenant, gate), (at, _))| {
+            let silent = now.since(*at);
+            (tenant, gate.as_str(), (silent > SILENT_MS).then_some(silent))
+        })
+    }
+
     /// What came to a queue's gates since this was last asked; `None`: no gate speaks of it.
     pub(crate) fn take_grown(&mut self, key: &Key, now: Time) -> Option<Grown> {
         let speaks = self.gates.iter().any(|((tenant, _), (at, queues))| {
@@ -68,6 +107,8 @@ impl Gates {
     /// Forgets gates that are gone.
     pub(crate) fn forget(&mut self, now: Time) {
         self.gates.retain(|_, (at, _)| now.since(*at) < 100 * SILENT_MS);
+        let gates = &self.gates;
+        self.targets.retain(|(tenant, gate, _), _| gates.contains_key(&(tenant.clone(), gate.clone())));
         self.grown.retain(|_, grown| *grown != Grown::default());
     }
 }
@@ -87,7 +128,7 @@ mod tests {
             by: By::Automatic,
             why: String::new(),
             cause_id: None,
-            event: GateCounted { gate: gate.to_owned(), queues }.into(),
+            event: GateCounted { gate: gate.to_owned(), queues, targets: Vec::new() }.into(),
         };
         envelope.to_json()
     }

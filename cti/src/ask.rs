@@ -21,6 +21,9 @@ pub struct Ask {
     /// The number that was dialled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialled: Option<String>,
+    /// The caller's language, as the phone system names it; handed on to whoever helps them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
     /// The caller was led elsewhere with this very call and asks for a person all the same.
     #[serde(default)]
     pub returned: bool,
@@ -33,7 +36,11 @@ impl Ask {
     /// What is wrong with it, if anything: an id that is empty, longer than [`TEXT_MAX`] or has a control character.
     pub fn fault(&self) -> Option<String> {
         let needed = [("source", self.source.as_str()), ("call", self.call.as_str()), ("queue", self.queue.as_str())];
-        let optional = [("caller", self.caller.as_deref()), ("dialled", self.dialled.as_deref())];
+        let optional = [
+            ("caller", self.caller.as_deref()),
+            ("dialled", self.dialled.as_deref()),
+            ("language", self.language.as_deref()),
+        ];
         let empty = needed.iter().find(|(_, text)| text.is_empty()).map(|(name, _)| format!("{name} is empty"));
         empty.or_else(|| {
             let all = needed.into_iter().chain(optional.iter().filter_map(|(name, text)| Some((*name, (*text)?))));
@@ -55,6 +62,9 @@ pub struct Answer {
     /// Where it is, in the words of whoever leads there (a dialplan destination, a URL, a number); absent for the queue itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// The call service that carries it there, in the words of whoever dials; only for the target `call_service`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
     /// The rule that decided.
     pub reason: Why,
     /// The load level.
@@ -155,7 +165,16 @@ impl Why {
 impl Answer {
     /// Lets the call into its queue, for a reason that no plan gave.
     pub fn enter(reason: Why) -> Answer {
-        Answer { target: Kind::HumanQueue, name: None, address: None, reason, level: 0, plan: 0, offers: Vec::new() }
+        Answer {
+            target: Kind::HumanQueue,
+            name: None,
+            address: None,
+            service: None,
+            reason,
+            level: 0,
+            plan: 0,
+            offers: Vec::new(),
+        }
     }
 
     /// Whether the call enters its queue.
@@ -176,6 +195,7 @@ mod tests {
             queue: "sales".into(),
             caller: Some("49305551".into()),
             dialled: None,
+            language: None,
             returned: false,
         };
         assert_eq!(ask.fault(), None);

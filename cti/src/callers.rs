@@ -1,14 +1,18 @@
 //! Who calls: a token of their number, and whether the business protects them. Numbers in the clear go no further than here.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use model::Number;
+
+use crate::callbacks::seal::Sealer;
 
 /// The numbers that mean something, sealed under the key of the day.
 #[derive(Debug)]
 struct Sealed {
     key: Vec<u8>,
+    sealer: Sealer,
     vip: HashSet<String>,
 }
 
@@ -18,6 +22,19 @@ pub(crate) struct Callers {
     sealed: RwLock<Arc<Sealed>>,
     vip: Vec<String>,
     emergency: HashSet<String>,
+    /// Whether the key is that of all gates, and not one of this process alone.
+    lasting: AtomicBool,
+}
+
+/// A number that can be dialled again, by whoever holds the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Promised {
+    /// Who it is.
+    pub(crate) token: String,
+    /// What people may see of it.
+    pub(crate) mask: String,
+    /// The number, sealed.
+    pub(crate) text: String,
 }
 
 /// A caller, sealed.
@@ -32,22 +49,48 @@ pub(crate) struct Known {
 }
 
 impl Callers {
-    /// Callers under `key`: numbers of the protected, in the clear or as tokens, and dialled numbers of emergencies.
-    pub(crate) fn new(key: Vec<u8>, vip: &[String], emergency: &[String]) -> Callers {
+    /// Callers under `key` (`lasting`: the one that all gates have): numbers of the protected, in the clear or as tokens, and dialled numbers of emergencies.
+    pub(crate) fn new(key: Vec<u8>, lasting: bool, vip: &[String], emergency: &[String]) -> Callers {
         let emergency = emergency.iter().map(|number| canonical(number)).collect();
         let sealed = RwLock::new(Arc::new(sealed(key, vip)));
-        Callers { sealed, vip: vip.to_vec(), emergency }
+        Callers { sealed, vip: vip.to_vec(), emergency, lasting: AtomicBool::new(lasting) }
     }
 
     /// From now on tokens are made under another key.
     pub(crate) fn take_key(&self, key: Vec<u8>) {
         let new = Arc::new(sealed(key, &self.vip));
         *self.sealed.write().unwrap_or_else(PoisonError::into_inner) = new;
+        self.lasting.store(true, Ordering::Relaxed);
+    }
+
+    /// A number sealed for a promise. `None` as long as the key is not that of the day: nobody could open it later.
+    pub(crate) fn sealed_for(&self, number: &str, promise: &str) -> Option<Promised> {
+        let sealed = self.sealed();
+        if !self.lasting.load(Ordering::Relaxed) || !number.bytes().any(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let known = Number::plain(number).sealed(&sealed.key);
+        let text = sealed.sealer.seal(number, promise)?;
+        Some(Promised { token: known.token?, mask: known.mask?, text })
+    }
+
+    /// The number of a promise in the clear, for the moment of dialling.
+    pub(crate) fn opened(&self, sealed: &str, promise: &str) -> Option<String> {
+        self.sealed().sealer.open(sealed, promise)
+    }
+
+    /// What people may see of a number.
+    pub(crate) fn mask(&self, number: &str) -> Option<String> {
+        Number::plain(number).sealed(&self.sealed().key).mask
+    }
+
+    fn sealed(&self) -> Arc<Sealed> {
+        Arc::clone(&self.sealed.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Who calls.
     pub(crate) fn know(&self, caller: Option<&str>, dialled: Option<&str>) -> Known {
-        let sealed = Arc::clone(&self.sealed.read().unwrap_or_else(PoisonError::into_inner));
+        let sealed = self.sealed();
         // what has no digit ("anonymous", "restricted") is nobody's number
         let number = caller.filter(|number| number.bytes().any(|byte| byte.is_ascii_digit()));
         let token = number.and_then(|number| Number::plain(number).sealed(&sealed.key).token);
@@ -65,7 +108,8 @@ fn sealed(key: Vec<u8>, vip: &[String]) -> Sealed {
         false => Number::plain(entry.as_str()).sealed(&key).token,
     };
     let vip = vip.iter().filter_map(token).collect();
-    Sealed { key, vip }
+    let sealer = Sealer::new(&key);
+    Sealed { key, sealer, vip }
 }
 
 fn canonical(number: &str) -> String {
@@ -79,10 +123,15 @@ mod tests {
     #[test]
     fn the_protected_are_known_by_number_and_by_token_and_after_the_key_changed() {
         let token = Number::plain("4930777").sealed(b"b").token.unwrap();
-        let callers = Callers::new(b"a".to_vec(), &["+49 30 555".to_owned(), token.clone()], &["1-10".to_owned()]);
+        let callers =
+            Callers::new(b"a".to_vec(), false, &["+49 30 555".to_owned(), token.clone()], &["1-10".to_owned()]);
         assert!(callers.know(Some("+49-30-555"), None).vip);
         assert!(!callers.know(Some("4930777"), None).vip, "that token is of another key");
+        assert_eq!(callers.sealed_for("4930777", "p"), None, "a key of this process alone");
         callers.take_key(b"b".to_vec());
+        let promised = callers.sealed_for("4930777", "p").unwrap();
+        assert_eq!(callers.opened(&promised.text, "p").as_deref(), Some("4930777"));
+        assert_eq!(callers.sealed_for("anonymous", "p"), None);
         assert_eq!(
             callers.know(Some("4930777"), Some("110")),
             Known { token: Some(token), vip: true, emergency: true }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,16 +18,20 @@ use tokio::net::TcpListener;
 use crate::agi::Server;
 use crate::config::Config;
 use crate::emit::{self, Writer};
-use crate::gate::Gate;
+use crate::errands::Errands;
+use crate::gate::{Gate, Key};
+use crate::hardphone;
 use crate::http::{self, Door};
 use crate::sharing::{self, Kept, Sharing};
-use crate::{control, count, live};
+use crate::{affirmed, control, count, live};
 
 /// The route gate.
 pub struct Cti {
     config: Config,
     gate: Arc<Gate>,
     writer: Writer,
+    errands: Errands,
+    phones: Arc<hardphone::Shared>,
     directory: Arc<Directory>,
     /// None while it cannot be opened: the gate answers all the same.
     journal: Option<Arc<dyn Journal>>,
@@ -41,6 +46,8 @@ pub struct Cti {
 
 /// How long a follower may be busy before the process is not alive any more.
 const PULSE_MAX: Duration = Duration::from_secs(60);
+/// The same of who keeps desk phones: each phone system may take its time.
+const PHONES_PULSE_MAX: Duration = Duration::from_secs(1_800);
 /// How long to wait before the journal is opened again.
 const OPEN_AGAIN: Duration = Duration::from_secs(1);
 /// The receiver's group in the journal, and where it keeps the key of numbers.
@@ -72,8 +79,8 @@ impl Component for Cti {
     }
 
     async fn run(self, context: Context) -> service::Result<()> {
-        let Cti { config, gate, writer, directory, journal, alone, sealed, live, listener, agi } = self;
-        let door = door(&config, &gate, &directory, &context);
+        let Cti { config, gate, writer, errands, phones, directory, journal, alone, sealed, live, listener, agi } = self;
+        let door = door(&config, &gate, &phones, &directory, &context);
         if let Some(listener) = listener {
             let (listen, drain) = (config.listen.clone(), context.drain.clone());
             let router = http::router(door);
@@ -97,7 +104,9 @@ impl Component for Cti {
             None => open(&config, &context).await,
         };
         if let Some(journal) = opened {
-            feed(&journal, &gate, writer, &context, sealed, live)?;
+            feed(&journal, &gate, &phones, writer, &context, sealed, live)?;
+            errands.start(&journal, &gate, &config, &context)?;
+            keep_phones(&journal, &gate, &phones, &directory, &config, &context)?;
             if alone {
                 let (clock, drain, upkeep) = (context.clock.clone(), context.drain.clone(), config.journal.clone());
                 context
@@ -145,14 +154,17 @@ impl Cti {
         let live = config.live.of_process("control", context)?;
         let (emitter, writer) = emit::queue(config.events_max);
         let clock = context.clock.clone();
-        let gate = Gate::new(&config, key, Arc::clone(&directory), clock, emitter, &context.instance);
+        let (errands, webhooks) = Errands::new(&config, context)?;
+        let key = Key { bytes: key, lasting: sealed };
+        let gate = Gate::new(&config, key, Arc::clone(&directory), clock, (emitter, webhooks), &context.instance);
         let gate = Arc::new(gate);
-        Ok(Cti { config, gate, writer, directory, journal, alone, sealed, live, listener: None, agi: None })
+        let phones = Arc::new(hardphone::Shared::new(config.hard_phones.clone()));
+        Ok(Cti { config, gate, writer, errands, phones, directory, journal, alone, sealed, live, listener: None, agi: None })
     }
 
     /// Its HTTP door.
     pub fn door(&self, context: &Context) -> Router {
-        http::router(door(&self.config, &self.gate, &self.directory, context))
+        http::router(door(&self.config, &self.gate, &self.phones, &self.directory, context))
     }
 
     /// Where it listens: HTTP and FastAGI.
@@ -167,9 +179,16 @@ impl Cti {
     }
 }
 
-fn door(config: &Config, gate: &Arc<Gate>, directory: &Arc<Directory>, context: &Context) -> Door {
+fn door(
+    config: &Config,
+    gate: &Arc<Gate>,
+    phones: &Arc<hardphone::Shared>,
+    directory: &Arc<Directory>,
+    context: &Context,
+) -> Door {
     Door {
         gate: Arc::clone(gate),
+        phones: Arc::clone(phones),
         guard: config.auth.guard(),
         directory: Arc::clone(directory),
         clock: context.clock.clone(),
@@ -199,6 +218,7 @@ async fn open(config: &Config, context: &Context) -> Option<Arc<dyn Journal>> {
 fn feed(
     journal: &Arc<dyn Journal>,
     gate: &Arc<Gate>,
+    phones: &Arc<hardphone::Shared>,
     writer: Writer,
     context: &Context,
     sealed: bool,
@@ -220,16 +240,26 @@ fn feed(
     let plans = control::Follow {
         journal: Arc::clone(journal),
         gate: Arc::clone(gate),
-        kept,
+        kept: kept.clone(),
         clock: clock.clone(),
         drain: drain.clone(),
         health: context.health.check("control"),
         pulse: context.health.pulse("control", PULSE_MAX),
     };
     context.tasks.spawn("control", plans.run())?;
+    let affirmed = affirmed::Follow {
+        journal: Arc::clone(journal),
+        gate: Arc::clone(gate),
+        kept,
+        clock: clock.clone(),
+        drain: drain.clone(),
+        health: context.health.check("affirmed plans"),
+    };
+    context.tasks.spawn("affirmed plans", affirmed.run())?;
     let views = live::Follow {
         journal: Arc::clone(journal),
         gate: Arc::clone(gate),
+        phones: Arc::clone(phones),
         clock: clock.clone(),
         drain: drain.clone(),
         health: context.health.check("figures"),
@@ -252,6 +282,35 @@ fn feed(
             }
         })?;
     }
+    Ok(())
+}
+
+/// Keeps the desk phones of the queues in the phone systems, where there are any to command.
+fn keep_phones(
+    journal: &Arc<dyn Journal>,
+    gate: &Arc<Gate>,
+    phones: &Arc<hardphone::Shared>,
+    directory: &Arc<Directory>,
+    config: &Config,
+    context: &Context,
+) -> service::Result<()> {
+    if config.ami.is_empty() {
+        return Ok(());
+    }
+    let keeper = hardphone::Follow {
+        journal: Arc::clone(journal),
+        gate: Arc::clone(gate),
+        shared: Arc::clone(phones),
+        pbxs: config.ami.clone(),
+        directory: Arc::clone(directory),
+        instance: context.instance.clone(),
+        clock: context.clock.clone(),
+        drain: context.drain.clone(),
+    };
+    let writes = Arc::<AtomicBool>::default();
+    let (health, pulse) = (context.health.check("hard phones"), context.health.pulse("hard phones", PHONES_PULSE_MAX));
+    context.tasks.spawn("hard phones: whose turn", keeper.clone().choose(Arc::clone(&writes)))?;
+    context.tasks.spawn("hard phones", keeper.run(writes, health, pulse))?;
     Ok(())
 }
 

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use model::QueueId;
 use model::control::Kind;
+use model::{QueueId, SourceId, TargetId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use service::config::{ConfigFile, Millis, Problems, Secret};
 use service::http::{Auth, Listen};
 
-use crate::agi;
+use crate::pbx::Pbx;
+use crate::webhook::Webhook;
+use crate::{agi, callbacks, hardphone};
 
 /// The table `[cti]`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +29,10 @@ pub struct Config {
     pub auth: Auth,
     /// FastAGI, for Asterisk.
     pub agi: agi::Config,
+    /// Phone systems that are commanded, by the name of their source: an Asterisk's manager interface each.
+    pub ami: BTreeMap<SourceId, Pbx>,
+    /// Desk phones of the queues, kept in those phone systems ahead of need (docs/operate/hard-phones.md).
+    pub hard_phones: hardphone::Config,
     /// An answer that would come later than this is the fallback instead: the call enters its queue.
     pub deadline: Millis,
     /// The key that phone numbers are sealed with, if the receiver has one configured. Not set: the one that the receiver keeps in the
@@ -42,6 +48,12 @@ pub struct Config {
     pub callers_window: Millis,
     /// A caller who dials again so soon after they were led elsewhere gets the same answer; later, they were led there in vain.
     pub again_within: Millis,
+    /// Who was led elsewhere and asks for a person again within this was not helped there: the target's containment.
+    pub contained_within: Millis,
+    /// Callers who were promised a callback, and the calls that keep it.
+    pub callbacks: callbacks::Config,
+    /// Chat platforms, by the target that they are behind: each is told of the callers who are led there, and says what it takes.
+    pub webhooks: BTreeMap<TargetId, Webhook>,
     /// Decisions that wait to be written; beyond that they are lost to the record, counted and marked.
     pub events_max: usize,
     /// Queues that are counted apart; calls for others are let in.
@@ -71,6 +83,8 @@ impl Default for Config {
             listen: Listen::loopback(7412),
             auth: Auth { anonymous: None, ..Auth::default() },
             agi: agi::Config::default(),
+            ami: BTreeMap::new(),
+            hard_phones: hardphone::Config::default(),
             deadline: Millis::new(50),
             number_key: None,
             vip: Vec::new(),
@@ -78,6 +92,9 @@ impl Default for Config {
             callers_max: 100_000,
             callers_window: Millis::seconds(1_800),
             again_within: Millis::seconds(120),
+            contained_within: Millis::seconds(900),
+            callbacks: callbacks::Config::default(),
+            webhooks: BTreeMap::new(),
             events_max: 20_000,
             queues_max: 5_000,
             unplanned: BTreeMap::new(),
@@ -99,6 +116,12 @@ impl ConfigFile for Config {
         problems.range("callers_max", self.callers_max, 1..=10_000_000);
         problems.range("callers_window", self.callers_window, Millis::seconds(1)..=Millis::seconds(86_400));
         problems.range("again_within", self.again_within, Millis::new(0)..=self.callers_window);
+        problems.range("contained_within", self.contained_within, Millis::seconds(1)..=Millis::seconds(86_400));
+        problems.within("callbacks", |problems| self.callbacks.check(problems));
+        problems.range("webhooks", self.webhooks.len(), 0..=100);
+        for (target, webhook) in &self.webhooks {
+            problems.within(&format!("webhooks.{target}"), |problems| webhook.check(problems));
+        }
         problems.range("events_max", self.events_max, 1..=1_000_000);
         problems.range("queues_max", self.queues_max, 1..=100_000);
         for (list, entries) in [("vip", &self.vip), ("emergency", &self.emergency)] {
@@ -107,6 +130,11 @@ impl ConfigFile for Config {
                 problems.add_hidden(&format!("{list}[{at}]"), "is empty", "write a number, or remove it");
             }
         }
+        problems.range("ami", self.ami.len(), 0..=100);
+        for (source, pbx) in &self.ami {
+            problems.within(&format!("ami.{source}"), |problems| pbx.check(problems));
+        }
+        problems.within("hard_phones", |problems| self.hard_phones.check(problems));
         problems.range("unplanned", self.unplanned.len(), 0..=self.queues_max);
         for (queue, unplanned) in &self.unplanned {
             problems.within(&format!("unplanned.{queue}"), |problems| {

@@ -43,7 +43,7 @@ impl Follow {
         let mut unread = Some(Table::default());
         while !drain.is_started() {
             self.pulse.beat();
-            let (mut any, mut failed) = (false, false);
+            let (mut any, mut failed, mut whole) = (false, false, true);
             for (partition, next) in next.iter_mut().enumerate() {
                 match journal.read(stream, partition as u32, *next, READ.0, READ.1).await {
                     Ok(batch) => {
@@ -53,13 +53,13 @@ impl Follow {
                         *next = batch.next;
                         health.ok();
                     }
-                    Err(journal::Error::Truncated { earliest, .. }) => *next = earliest,
+                    Err(journal::Error::Truncated { earliest, .. }) => (*next, whole) = (earliest, false),
                     Err(journal::Error::Damaged { offset, .. }) => {
                         tracing::warn!(offset, "a decision on the stream control is damaged; it is stepped over");
-                        *next = offset + 1;
+                        (*next, whole) = (offset + 1, false);
                     }
                     Err(error) => {
-                        failed = true;
+                        (failed, whole) = (true, false);
                         reader.put_off(&error).await;
                     }
                 }
@@ -71,6 +71,9 @@ impl Follow {
                 self.kept.read_to(next.first().copied().unwrap_or(0));
             }
             if !any {
+                if whole && !next.is_empty() {
+                    self.gate.caught_up();
+                }
                 reader.wait_for_any(&next, IDLE).await;
             }
         }

@@ -28,6 +28,7 @@ pub(crate) async fn run(journal: Arc<dyn Journal>, gate: Arc<Gate>, instance: St
         }
         let at = Time(clock.now_ms());
         let entry = |(tenant, queues): (model::TenantId, Vec<model::control::QueueCounted>)| {
+            let targets = gate.targets_counted(&tenant);
             let envelope = Envelope {
                 id: EventId::from_reference(&source, &format!("counted|{tenant}|{}", at.ms())),
                 source: source.clone(),
@@ -36,7 +37,7 @@ pub(crate) async fn run(journal: Arc<dyn Journal>, gate: Arc<Gate>, instance: St
                 by: By::Automatic,
                 why: String::new(),
                 cause_id: None,
-                event: GateCounted { gate: instance.clone(), queues }.into(),
+                event: GateCounted { gate: instance.clone(), queues, targets }.into(),
             };
             Entry::new(Stream::Health, instance.clone(), envelope.to_json())
         };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use journal::{Entry, Journal, Stream};
 use model::event::source::Gap;
-use model::{Envelope, Fact, SourceId, Subject, Time};
+use model::{Envelope, Fact, SourceId, Subject, Time, control};
 use service::health::Check;
 use service::{Clock, Drain, metric};
 use tokio::sync::mpsc;
@@ -31,19 +31,39 @@ struct Lost {
     decisions: u64,
 }
 
+/// What is on its way to the record.
+#[derive(Debug)]
+enum Word {
+    /// What was decided of a call, for `ingest`.
+    Fact(Box<Envelope>),
+    /// What was promised to a caller, for `control`.
+    Promise(Box<control::Envelope>),
+}
+
+impl Word {
+    fn entry(&self) -> Entry {
+        match self {
+            Word::Fact(fact) => Entry::new(Stream::Ingest, fact.source.as_str().to_owned(), fact.to_json()),
+            Word::Promise(promise) => {
+                Entry::new(Stream::Control, promise.tenant.as_str().to_owned(), promise.to_json())
+            }
+        }
+    }
+}
+
 type Losses = Arc<Mutex<BTreeMap<SourceId, Lost>>>;
 
 /// The near end.
 #[derive(Clone)]
 pub(crate) struct Emitter {
-    sender: mpsc::Sender<Envelope>,
+    sender: mpsc::Sender<Word>,
     losses: Losses,
     lost: metric::Counter,
 }
 
 /// The far end.
 pub(crate) struct Writer {
-    receiver: mpsc::Receiver<Envelope>,
+    receiver: mpsc::Receiver<Word>,
     losses: Losses,
     told: metric::Counter,
 }
@@ -62,7 +82,7 @@ impl Emitter {
     /// Tells, or marks that it could not be told.
     pub(crate) fn tell(&self, envelope: Envelope) {
         let (source, at) = (envelope.source.clone(), envelope.time);
-        if self.sender.try_send(envelope).is_ok() {
+        if self.sender.try_send(Word::Fact(Box::new(envelope))).is_ok() {
             return;
         }
         self.lost.increment(1);
@@ -72,6 +92,15 @@ impl Emitter {
         }
         let lost = losses.entry(source).or_insert(Lost { from: at, to: at, decisions: 0 });
         (lost.from, lost.to, lost.decisions) = (lost.from.min(at), lost.to.max(at), lost.decisions + 1);
+    }
+}
+
+impl Emitter {
+    /// Tells of a promise; the phone system keeps one that finds no room, until it is fetched.
+    pub(crate) fn promise(&self, promise: control::Envelope) {
+        if self.sender.try_send(Word::Promise(Box::new(promise))).is_err() {
+            self.lost.increment(1);
+        }
     }
 }
 
@@ -100,9 +129,9 @@ impl Writer {
                     () = clock.sleep(LINGER) => {}
                 }
                 while batch.len() < BATCH
-                    && let Ok(envelope) = self.receiver.try_recv()
+                    && let Ok(word) = self.receiver.try_recv()
                 {
-                    batch.push(envelope);
+                    batch.push(word);
                 }
             }
             let mut failures = 0_u32;
@@ -130,19 +159,18 @@ impl Writer {
             }
         }
         self.receiver.close();
-        while let Ok(envelope) = self.receiver.try_recv() {
-            batch.push(envelope);
+        while let Ok(word) = self.receiver.try_recv() {
+            batch.push(word);
         }
         if let Ok(Err(error)) = clock.timeout(LAST_WORDS, self.write(&*journal, &batch, &instance)).await {
             tracing::warn!(%error, decisions = batch.len(), "decisions are lost at the end");
         }
     }
 
-    async fn write(&self, journal: &dyn Journal, batch: &[Envelope], instance: &str) -> journal::Result<()> {
-        let entry = |e: &Envelope| Entry::new(Stream::Ingest, e.source.as_str().to_owned(), e.to_json());
-        let mut entries: Vec<Entry> = batch.iter().map(entry).collect();
+    async fn write(&self, journal: &dyn Journal, batch: &[Word], instance: &str) -> journal::Result<()> {
+        let mut entries: Vec<Entry> = batch.iter().map(Word::entry).collect();
         let marked = self.losses.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        entries.extend(marked.iter().map(|(source, lost)| entry(&gap(source, *lost, instance))));
+        entries.extend(marked.iter().map(|(source, lost)| Word::Fact(Box::new(gap(source, *lost, instance))).entry()));
         if entries.is_empty() {
             return Ok(());
         }

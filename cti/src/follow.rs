@@ -34,6 +34,18 @@ impl Reader<'_> {
         Vec::new()
     }
 
+    /// The end of each partition, as soon as the journal says so: only what comes from now on.
+    pub(crate) async fn end(&self) -> Vec<u64> {
+        while !self.drain.is_started() {
+            let ends = (0..self.journal.partitions(self.stream)).map(|p| self.journal.end(self.stream, p));
+            match futures::future::try_join_all(ends).await {
+                Ok(next) => return next,
+                Err(error) => self.put_off(&error).await,
+            }
+        }
+        Vec::new()
+    }
+
     async fn earliest(&self) -> journal::Result<Vec<u64>> {
         let mut next = Vec::new();
         for partition in 0..self.journal.partitions(self.stream) {

@@ -3,16 +3,17 @@
 //! Nothing here waits for anything but short locks of its own: journal, console and views feed the memory from other tasks, and when they
 //! are gone the memory stays. `policy` judges; this remembers.
 
+mod handing;
 mod leading;
 mod memory;
 mod state;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use model::control::{self, Level, QueueCounted};
+use model::control::{self, Kind, Level, QueueCounted, TargetCounted};
 use model::event::call::{Admitted, Diverted};
 use model::{Directory, Envelope, Event, Fact, QueueId, Subject, TenantId, Time};
 use policy::gate::{Caller, Heard, Protected, Reason};
@@ -27,6 +28,7 @@ use crate::config::Config;
 use crate::emit::Emitter;
 pub use crate::live::Now;
 use crate::recent;
+use crate::webhook::Webhooks;
 pub(crate) use memory::{Memory, lock};
 pub use state::Enforced;
 
@@ -57,24 +59,34 @@ pub struct Gate {
     directory: Arc<Directory>,
     clock: Clock,
     emitter: Emitter,
+    webhooks: Webhooks,
+    promises: crate::callbacks::Config,
     instance: String,
     deadline: Duration,
     again_ms: i64,
     decisions: AtomicU64,
+    caught_up: AtomicBool,
     counters: Vec<metric::Counter>,
     late: metric::Counter,
 }
 
 const HOUR_MS: i64 = 3_600_000;
 
+/// The key that numbers are sealed with.
+pub(crate) struct Key {
+    pub(crate) bytes: Vec<u8>,
+    /// Whether it is that of all gates, and not one of this process alone.
+    pub(crate) lasting: bool,
+}
+
 impl Gate {
     /// A gate that knows nothing yet: every queue is open.
     pub(crate) fn new(
         config: &Config,
-        key: Vec<u8>,
+        key: Key,
         directory: Arc<Directory>,
         clock: Clock,
-        emitter: Emitter,
+        ways: (Emitter, Webhooks),
         instance: &str,
     ) -> Gate {
         metric::describe_counter("cti_decisions_total", "decisions of the route gate, by the rule that decided");
@@ -86,14 +98,17 @@ impl Gate {
         Gate {
             memory: Memory::new(config, &directory),
             has_read: AtomicBool::new(false),
-            callers: Callers::new(key, &config.vip, &config.emergency),
+            callers: Callers::new(key.bytes, key.lasting, &config.vip, &config.emergency),
             directory,
             clock,
-            emitter,
+            emitter: ways.0,
+            webhooks: ways.1,
+            promises: config.callbacks.clone(),
             instance: instance.to_owned(),
             deadline: config.deadline.duration(),
             again_ms: config.again_within.signed(),
             decisions: AtomicU64::new(0),
+            caught_up: AtomicBool::new(false),
             counters: Why::ALL.iter().map(counter).collect(),
             late: metric::counter("cti_late_total", &[]),
         }
@@ -133,6 +148,24 @@ impl Gate {
         self.memory.take_figures(figures);
     }
 
+    /// Everything that was decided before this gate started is known from now on.
+    pub(crate) fn caught_up(&self) {
+        self.caught_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is.
+    pub(crate) fn has_caught_up(&self) -> bool {
+        self.caught_up.load(Ordering::Relaxed)
+    }
+
+    /// Queues of a tenant that are ordered to their hard phones now.
+    pub(crate) fn hard_phones(&self, tenant: &TenantId) -> BTreeSet<QueueId> {
+        let (now, table) = (Time(self.clock.now_ms()), self.memory.table());
+        let level = |queue: &QueueId| Some(table.force(tenant, queue, now, 0)?.orders.level);
+        let queues = table.tenant(tenant).into_iter().flat_map(|tenant| tenant.queues());
+        queues.map(|(queue, _)| queue).filter(|queue| level(queue) == Some(Level::HardPhone)).cloned().collect()
+    }
+
     /// After so long an answer is late.
     pub(crate) fn deadline(&self) -> Duration {
         self.deadline
@@ -160,6 +193,11 @@ impl Gate {
         let who = self.callers.know(ask.caller.as_deref(), ask.dialled.as_deref());
         let before = who.token.as_ref().map(|token| lock(&self.memory.recent).attempt(token.as_bytes(), at.ms()));
         let before = before.unwrap_or_default();
+        if let Some(token) = who.token.as_ref().filter(|_| ask.returned || before.diverted_ms > 0) {
+            // whoever was led elsewhere and asks for a person again was not helped there
+            let caller = came_back(token, ask.queue.as_str());
+            lock(&self.memory.led).returned(caller, at.ms());
+        }
         let Some(standing) = self.memory.standing(&tenant, &ask.queue) else { return Answer::enter(Why::NoPlan) };
         let table = self.memory.table();
         let force = table.force(&tenant, &ask.queue, at, self.memory.hour(&tenant, at));
@@ -210,11 +248,15 @@ impl Gate {
                 if let Some(token) = &asked.who.token {
                     let target = xxh3_64(lead.target.as_str().as_bytes());
                     lock(&self.memory.recent).diverted(token.as_bytes(), asked.queue_hash(), target, asked.at.ms());
+                    let caller = came_back(token, asked.ask.queue.as_str());
+                    let target = [asked.tenant.as_str(), "/", lead.target.as_str()].concat();
+                    lock(&self.memory.led).led(caller, &target.as_str().into(), asked.at.ms());
                 }
                 let answer = Answer {
                     target: lead.kind,
                     name: Some(lead.target.as_str().to_owned()),
                     address: Some(lead.address.clone()),
+                    service: self.service_of(lead.kind, asked.tenant),
                     ..Answer::enter(Why::Open)
                 };
                 with(why(reason, caller.protected, again), answer)
@@ -225,6 +267,11 @@ impl Gate {
                 with(Why::NoTarget, Answer::enter(Why::NoTarget))
             }
         }
+    }
+
+    /// By which call service a caller is led on, where one is: in turn by weight.
+    fn service_of(&self, kind: Kind, tenant: &TenantId) -> Option<String> {
+        (kind == Kind::CallService).then(|| self.next_service(tenant)).flatten().map(|(_, address)| address)
     }
 
     /// The caller as the rules see them, and whether they only dialled again.
@@ -272,12 +319,25 @@ impl Gate {
             fact.seq = u64::try_from(decided.at.ms()).ok().map(|ms| ms * 1_000 + 999);
         }
         let envelope: Envelope = fact.into_envelope(&ask.source, decided.at);
+        if !answer.enters() {
+            self.hand_over(ask, decided, envelope.id.as_str());
+        }
         self.emitter.tell(envelope);
     }
 
     /// What came so far, by tenant.
     pub(crate) fn counted(&self) -> Vec<(TenantId, Vec<QueueCounted>)> {
         self.memory.counted()
+    }
+
+    /// Whom each target of a tenant helped so far: who was led to it, and who of them came back.
+    pub(crate) fn targets_counted(&self, tenant: &TenantId) -> Vec<TargetCounted> {
+        let settled = lock(&self.memory.led).settled(self.clock.now_ms());
+        let own = |(target, settled, returned): (model::TargetId, u64, u64)| {
+            let target = target.as_str().strip_prefix(tenant.as_str())?.strip_prefix('/')?.into();
+            Some(TargetCounted { target, settled, returned })
+        };
+        settled.into_iter().filter_map(own).collect()
     }
 
     /// What holds for each queue now, by the directory's tenants.
@@ -300,6 +360,11 @@ impl Asked<'_> {
     pub(crate) fn queue_hash(&self) -> u64 {
         xxh3_64(self.ask.queue.as_str().as_bytes())
     }
+}
+
+/// A number that stands for a caller and the queue that they want.
+fn came_back(token: &str, queue: &str) -> u64 {
+    xxh3_64([token, "|", queue].concat().as_bytes())
 }
 
 /// For how long the orders were not confirmed, and what a person allows at most.

@@ -52,7 +52,7 @@ fn slot_of(envelope: &Envelope) -> Option<(String, bool)> {
     let (kind, subject, stays) = match &envelope.event {
         Event::ThresholdsSet(set) => ("thresholds", set.queue.to_string(), true),
         Event::PlanIssued(plan) => ("plan", plan.queue.to_string(), true),
-        // One record affirms many plans; those of a console come in the same groups.
+        // On a stream of its own. One record affirms many plans; those of a console come in the same groups.
         Event::PlanAffirmed(affirmed) => ("affirmed", affirmed.plans.first()?.queue.to_string(), true),
         Event::OverrideSet(set) => ("override", set.id.to_string(), true),
         Event::OverrideCleared(cleared) => ("override", cleared.id.to_string(), false),
@@ -66,7 +66,13 @@ fn slot_of(envelope: &Envelope) -> Option<(String, bool)> {
         | Event::LevelChanged(_)
         | Event::EffectMeasured(_)
         | Event::GateCounted(_)
-        | Event::AuditSealed(_) => return None,
+        | Event::AuditSealed(_)
+        // Whoever acts on these writes to the journal, and can wait until it is there.
+        | Event::CallbackAsked(_)
+        | Event::CallbackBegun(_)
+        | Event::CallbackTried(_)
+        | Event::CallbackClaimed(_)
+        | Event::CallbackClosed(_) => return None,
     };
     Some((format!("{DECISIONS}{}/{kind}/{subject}", envelope.tenant), stays))
 }
@@ -232,9 +238,9 @@ pub(crate) async fn recall(live: Arc<dyn Live>, gate: Arc<Gate>, clock: Clock, d
     }
 }
 
-/// The table that these records make, in the order of the stream.
+/// The table that these records make, in the order of the stream; what affirms plans is of another stream, and comes after them.
 fn table(mut records: Vec<Partial>) -> Table {
-    records.sort_by_key(|record| record.version.number);
+    records.sort_by_key(|record| (record.slot.key.contains("/affirmed/"), record.version.number));
     let mut table = Table::default();
     for record in &records {
         if let Ok(Parsed::Known(envelope)) = Envelope::parse(record.value.as_deref().unwrap_or_default()) {

@@ -5,6 +5,7 @@
 //! agreement of two ways), not only that nothing panics. Start at [`TARGETS`].
 
 pub mod ami;
+pub mod control;
 pub mod faces;
 pub mod files;
 pub mod language;
@@ -38,4 +39,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("query", faces::query),
     ("config", faces::config),
     ("units", faces::units),
+    ("control", control::control),
+    ("plan", control::plan),
+    ("thresholds", control::thresholds),
+    ("agi", control::agi),
+    ("door", control::door),
 ];

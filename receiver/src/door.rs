@@ -225,7 +225,7 @@ impl Door {
 
     fn read(&self, who: &Principal, body: &[u8]) -> Result<(Vec<Entry>, Vec<Refusal>), Problem> {
         let events =
-            split(body, self.batch_max).map_err(|e| Problem::bad_request(format!("the body is no JSON: {e}")))?;
+            events_of(body, self.batch_max).map_err(|e| Problem::bad_request(format!("the body is no JSON: {e}")))?;
         if events.is_empty() {
             return Err(Problem::bad_request("the body holds no event: send one envelope, an array, or one a line"));
         }
@@ -267,7 +267,10 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 
 /// The events of a body, each as its own text; at most one more than `most`, so that a body of empty objects costs no more than
 /// it weighs.
-fn split(body: &[u8], most: usize) -> Result<Vec<&RawValue>, serde_json::Error> {
+///
+/// # Errors
+/// A body that is no JSON.
+pub fn events_of(body: &[u8], most: usize) -> Result<Vec<&RawValue>, serde_json::Error> {
     if body.trim_ascii_start().first() == Some(&b'[') {
         return serde_json::from_slice(body);
     }

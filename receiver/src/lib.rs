@@ -24,4 +24,5 @@ mod work;
 pub use component::Receiver;
 pub use config::Config;
 pub use direct::{Direct, Handed, Unwritten};
+pub use door::events_of;
 pub use work::{Outcome, catch_up};

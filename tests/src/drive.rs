@@ -256,7 +256,8 @@ impl Floor<'_> {
     }
 }
 
-async fn add(ami: &mut Ami, agent: &str, queue: &str) -> Result<()> {
+/// Lets an agent's phone serve a queue.
+pub async fn add(ami: &mut Ami, agent: &str, queue: &str) -> Result<()> {
     let (interface, name) = (format!("PJSIP/{agent}"), format!("Agent {agent}"));
     let fields = [("Queue", queue), ("Interface", &interface), ("StateInterface", &interface), ("MemberName", &name)];
     ami.ask("QueueAdd", &fields).await.map(drop)

@@ -13,14 +13,20 @@
 #![allow(clippy::disallowed_methods, reason = "these tests drive real processes and a real PBX in real time")]
 
 pub mod ami;
+pub mod broker;
 pub mod callers;
+pub mod centre;
 pub mod compare;
+pub mod desk;
 pub mod drive;
 pub mod feed;
 pub mod figures;
+pub mod flood;
+pub mod gated;
 pub mod ledger;
 pub mod life;
 pub mod oracle;
+pub mod parts;
 pub mod pbx;
 pub mod phone;
 pub mod product;

@@ -56,6 +56,14 @@ impl Pbx {
         &self.home
     }
 
+    /// A command of the PBX's own command line; what it printed.
+    pub async fn command(&self, command: &str) -> Result<String> {
+        let mut console = tokio::process::Command::new(recipe().join("console"));
+        console.args(["-rx", command]).env("PBX_BASE", self.base.to_string()).env("PBX_HOME", &self.home);
+        let output = console.env("PBX_ROOT", target_dir().join("pbx/root")).stdin(Stdio::null()).output().await?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     fn script(&self, name: &str, arguments: &[&str]) -> Result<()> {
         let script = recipe().join(name);
         let output = Command::new(&script)

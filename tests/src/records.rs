@@ -65,8 +65,13 @@ pub struct ChannelEvent {
 impl ChannelEvent {
     /// Milliseconds since the epoch.
     pub fn at(&self) -> i64 {
+        self.at_us() / 1000
+    }
+
+    /// Microseconds since the epoch.
+    pub fn at_us(&self) -> i64 {
         let (seconds, micros) = self.time.split_once('.').unwrap_or((&self.time, "0"));
-        seconds.parse::<i64>().unwrap_or(0) * 1000 + micros.parse::<i64>().unwrap_or(0) / 1000
+        seconds.parse::<i64>().unwrap_or(0) * 1_000_000 + micros.parse::<i64>().unwrap_or(0)
     }
 }
 

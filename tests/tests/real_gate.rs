@@ -10,12 +10,13 @@ use model::control::{
 use model::{EventId, Time};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_tests::callers::Callers;
-use tidegate_tests::pbx::{PRODUCT_LOGIN, Pbx, recipe, target_dir};
+use tidegate_tests::gated;
+use tidegate_tests::pbx::{PRODUCT_LOGIN, Pbx};
 use tidegate_tests::phone::{Habit, Phone};
 use tidegate_tests::product::{Product, binary};
 use tokio::process::{Child, Command};
@@ -138,31 +139,8 @@ struct Place {
 impl Place {
     /// The dialplan of `deploy/asterisk` in the PBX, and the files of the product.
     async fn prepare(pbx: &Pbx) -> Result<Place> {
-        let deployed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/asterisk/extensions_tidegate.conf");
-        let etc = pbx.home().join("etc");
-        std::fs::copy(deployed, etc.join("extensions_tidegate.conf"))?;
-        let ours = format!(
-            "\n#include \"extensions_tidegate.conf\"\n\
-             [globals](+)\nTIDEGATE_AGI = agi://127.0.0.1:{AGI}/route\nTIDEGATE_SMART_IVR = bot,s,1\n\
-             [inbound](+)\nexten => 5101,1,Set(CDR(userfield)=did:${{EXTEN}})\n same => n,Set(TIDEGATE_QUEUE=sales)\n\
-             \x20same => n,Goto(tidegate,s,1)\n\
-             [bot]\nexten => s,1,Answer()\n same => n,Wait(30)\n"
-        );
-        let plan = etc.join("extensions.conf");
-        let text = std::fs::read_to_string(&plan)?;
-        std::fs::write(&plan, text + &ours)?;
-        // res_agi needs res_speech; those that are loaded already say so, and that is no fault
-        for module in ["res_speech", "res_agi", "func_db", "func_dialplan", "func_global", "func_timeout", "func_logic"]
-        {
-            console(pbx, &format!("module load {module}.so")).await?;
-        }
-        console(pbx, "dialplan reload").await?;
-        console(pbx, "database put tidegate-phones sales PJSIP/103").await?;
-        let patience = Instant::now() + PATIENCE;
-        while !console(pbx, "dialplan show tidegate").await?.contains("AGI(") {
-            ensure!(Instant::now() < patience, "the PBX does not take the dialplan");
-            sleep(Duration::from_millis(100)).await;
-        }
+        gated::install(pbx, AGI, "exten => s,1,Answer()\n same => n,Wait(30)").await?;
+        pbx.command("database put tidegate-phones sales PJSIP/103").await?;
         Place::files(pbx)
     }
 
@@ -302,12 +280,4 @@ impl Orders {
         let (id, until) = (format!("lock-{now}").into(), Time(now + 600_000));
         self.say(OverrideSet { id, queue: Some("sales".into()), order: Order::LevelLocked { level }, until }).await
     }
-}
-
-/// A command of the PBX's own command line.
-async fn console(pbx: &Pbx, command: &str) -> Result<String> {
-    let mut console = Command::new(recipe().join("console"));
-    console.args(["-rx", command]).env("PBX_BASE", BASE.to_string()).env("PBX_HOME", pbx.home());
-    let output = console.env("PBX_ROOT", target_dir().join("pbx/root")).stdin(Stdio::null()).output().await?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

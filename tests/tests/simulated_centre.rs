@@ -6,8 +6,7 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 use std::time::Duration;
 use tempfile::TempDir;
-use tidegate_tests::compare::{self, Differences, Tolerance};
-use tidegate_tests::ledger;
+use tidegate_tests::centre::judge;
 use tidegate_tests::product::Product;
 use tokio::time::Instant;
 
@@ -25,7 +24,7 @@ async fn a_fresh_start_shows_a_living_centre_and_its_records_equal_the_ledger() 
     tokio::time::sleep(Duration::from_secs(30)).await;
     let patience = Instant::now() + Duration::from_secs(30);
     loop {
-        let (compared, differences) = judge(&product, began).await?;
+        let (compared, differences) = judge(CONTROL, &product.address().to_string(), began).await?;
         if compared >= 20 && differences.0.is_empty() {
             println!("{compared} calls are as the ledger says");
             return Ok(());
@@ -61,29 +60,4 @@ async fn alive(product: &Product) -> Result<()> {
         );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-}
-
-/// Calls that came after the product had its first picture and are over for a while, beside their records.
-async fn judge(product: &Product, began: i64) -> Result<(usize, Differences)> {
-    let truth = reqwest::get(format!("http://{CONTROL}/v1/truth")).await?.error_for_status()?.text().await?;
-    let calls = ledger::read(&truth)?;
-    let latest = calls.iter().filter_map(|call| call.ended_ms).max().unwrap_or(0);
-    let mut differences = Differences::default();
-    let mut compared = 0;
-    for call in calls.iter().filter(|call| call.direction == "inbound" && call.offered_ms > began) {
-        let Some(stays) = call.stays().filter(|_| call.ended_ms.is_some_and(|ended| ended + 2000 < latest)) else {
-            continue;
-        };
-        let record = product.get(&format!("/v1/calls/{}", call.call), &[]).await.unwrap_or(Value::Null);
-        compared += 1;
-        let stays: Vec<_> = stays.iter().collect();
-        compare::segments(
-            &call.call,
-            &record,
-            &stays,
-            &Tolerance { each_ms: 120, blind: Vec::new() },
-            &mut differences,
-        );
-    }
-    Ok((compared, differences))
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use service::{Error, Result};
 
-use crate::{control, import, preview, quarantine, rebuild, report, token, up};
+use crate::{control, drill, hardphone, import, preview, quarantine, rebuild, report, token, topics, up};
 
 /// A call-traffic middle platform: collects what phone systems say, keeps one stream of events, folds it into figures.
 #[derive(Debug, Parser)]
@@ -38,8 +38,35 @@ enum Command {
     /// Judge thresholds before they are set.
     #[command(subcommand)]
     Thresholds(Thresholds),
+    /// Show which desk phones ring for which queue, compare it with the phone systems, and try it with a test call for each queue.
+    Drill(Drill),
+    /// Order queues to their desk phones for a time, or back; needs no console.
+    #[command(subcommand)]
+    HardPhones(Switch),
+    /// Make the topics of a journal over Kafka, or compare them with their definition.
+    Topics(Topics),
     /// Make an API token: prints it once, and the line for the configuration.
     Token(Token),
+}
+
+/// `tidegate topics`.
+#[derive(Debug, Args)]
+pub(crate) struct Topics {
+    /// Make those that are missing, then compare.
+    #[arg(long, required_unless_present = "check")]
+    pub(crate) create: bool,
+    /// Compare only.
+    #[arg(long, conflicts_with = "create")]
+    pub(crate) check: bool,
+    /// Copies of each partition, where the brokers are fewer than the definition wants.
+    #[arg(long, value_name = "N", requires = "create")]
+    pub(crate) replication: Option<u32>,
+    /// The TOML configuration; of it the tables [journal] and [journal.kafka].
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Set one key, after file and environment: --set journal.kafka.brokers=127.0.0.1:9092
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
 }
 
 /// `tidegate audit`.
@@ -294,6 +321,74 @@ pub(crate) enum Shown {
     Json,
 }
 
+/// `tidegate drill`.
+#[derive(Debug, Args)]
+pub(crate) struct Drill {
+    #[command(flatten)]
+    pub(crate) data: Data,
+    /// The TOML configuration: its [cti.ami] says which phone systems there are.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Set one key, after file and environment.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Only these queues (repeat or separate by commas).
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub(crate) queue: Vec<String>,
+    /// Only compare; call nobody.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// As with a gate that does not answer, instead of the operator's switch.
+    #[arg(long)]
+    pub(crate) silent: bool,
+    /// A phone must ring within this.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = drill::span)]
+    pub(crate) within: std::time::Duration,
+    /// For how long phones ring before the test call is hung up.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = drill::span)]
+    pub(crate) ring: std::time::Duration,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Shown::Table)]
+    pub(crate) format: Shown,
+}
+
+/// `tidegate hard-phones`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Switch {
+    /// From now on desk phones ring.
+    On {
+        #[command(flatten)]
+        order: Ordered,
+        /// For how long.
+        #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+        duration: std::time::Duration,
+    },
+    /// Ends such orders; the level then goes down one at a time.
+    Off {
+        #[command(flatten)]
+        order: Ordered,
+    },
+}
+
+/// Who orders what, and why: it is in the audit.
+#[derive(Debug, Args)]
+pub(crate) struct Ordered {
+    #[command(flatten)]
+    pub(crate) data: Data,
+    /// This queue; not given: all of the tenant.
+    #[arg(long, value_name = "ID")]
+    pub(crate) queue: Option<String>,
+    /// The tenant.
+    #[arg(long, value_name = "ID", default_value = "default")]
+    pub(crate) tenant: String,
+    /// Who you are.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: String,
+    /// Why, in words.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: String,
+}
+
 /// `tidegate rebuild`.
 #[derive(Debug, Args)]
 pub(crate) struct Rebuild {
@@ -302,6 +397,12 @@ pub(crate) struct Rebuild {
     /// Only compare; keep the old store whatever comes out.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Where the journal is, when not in the data directory: the TOML configuration, of it the table [journal].
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Set one key, after file and environment: --set journal.kind=kafka
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
 }
 
 /// `tidegate quarantine`.
@@ -389,6 +490,9 @@ async fn run(command: Command) -> Result<()> {
         Command::Verify(args) => rebuild::verify(args).await,
         Command::Audit(what) => control::audit(what).await,
         Command::Thresholds(what) => control::thresholds(what).await,
+        Command::Drill(args) => drill::run(args).await,
+        Command::HardPhones(what) => hardphone::run(what).await,
+        Command::Topics(args) => topics::run(args).await,
         Command::Token(args) => token::run(args.what),
     }
 }

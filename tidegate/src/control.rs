@@ -84,7 +84,7 @@ pub(crate) async fn thresholds(what: Thresholds) -> Result<()> {
 }
 
 /// What exists in a data directory, of all tenants.
-async fn known(dir: &Path) -> Result<Known> {
+pub(crate) async fn known(dir: &Path) -> Result<Known> {
     let opened = data::open_existing(&Data { data: dir.to_owned(), store: None }, &Clock::system()).await?;
     let table = table(&*opened.journal).await.map_err(|error| data::journal_failed(&error))?;
     let tenants = || table.tenants().map(|(_, tenant)| tenant);

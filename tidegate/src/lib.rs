@@ -9,7 +9,9 @@
 mod cli;
 mod control;
 mod data;
+mod drill;
 mod front;
+mod hardphone;
 mod import;
 mod preview;
 mod progress;
@@ -18,6 +20,7 @@ mod rebuild;
 mod report;
 mod simulated;
 mod token;
+mod topics;
 mod tree;
 mod up;
 

@@ -13,12 +13,15 @@ use store::reports::Verified;
 use crate::cli::{Data, Rebuild};
 use crate::data::{self, failed};
 use crate::progress::Progress;
+use crate::tree::Tree;
 
 pub(crate) async fn run(args: Rebuild) -> Result<()> {
     let clock = Clock::system();
-    data::there(&args.data.data)?;
+    if args.config.is_none() && args.set.is_empty() {
+        data::there(&args.data.data)?;
+    }
     // Alone to the end: a server that runs here would go on writing into the store that is replaced.
-    let config = data::store_config(&args.data)?;
+    let config = store_of(&args)?;
     let old = match config.open_alone().await {
         Err(error) if error.code() == "TG0114" => return Err(error),
         // A server that is away or refuses us is not damage.
@@ -26,7 +29,7 @@ pub(crate) async fn run(args: Rebuild) -> Result<()> {
         // A store that cannot even be opened is what a rebuild is for.
         old => old,
     };
-    let journal = data::journal_existing(&args.data.data, &clock).await?;
+    let journal = journal_of(&args, &clock).await?;
     let context = Context::new("rebuild", "rebuild", clock.clone(), &Seeds::fixed(0));
     let path = args.data.data.join("store.rebuilt.db");
     remove(&path, &REBUILT)?;
@@ -59,6 +62,31 @@ async fn fold_again(journal: &Arc<dyn Journal>, old: &Arc<dyn Reports>, context:
     let bar = Arc::new(Mutex::new(Progress::new("folding into the database")));
     aggregator::catch_up_to_end(journal, old, &how(&bar), context).await.map_err(Error::from)?;
     Ok(())
+}
+
+/// The configuration that the command names, as far as it says where journal and store are.
+fn configured(args: &Rebuild) -> Result<Tree> {
+    let dir = args.data.data.display();
+    let base = vec![format!("journal.path={dir}/journal.db"), format!("store.path={dir}/store.db")];
+    let mut tree = Tree::read(args.config.clone(), base, args.set.clone());
+    tree.verdict()?;
+    Ok(tree)
+}
+
+/// The journal of the data directory, or the one that the configuration names.
+async fn journal_of(args: &Rebuild, clock: &Clock) -> Result<Arc<dyn Journal>> {
+    if args.config.is_none() && args.set.is_empty() {
+        return data::journal_existing(&args.data.data, clock).await;
+    }
+    configured(args)?.journal.open(clock).await
+}
+
+/// The store of the data directory, or the one that the configuration or `--store` names.
+fn store_of(args: &Rebuild) -> Result<store::config::Config> {
+    if args.data.store.is_some() || (args.config.is_none() && args.set.is_empty()) {
+        return data::store_config(&args.data);
+    }
+    Ok(configured(args)?.store)
 }
 
 /// What came of comparing the old store with the new one.

@@ -7,7 +7,10 @@
 //! - Invariant: figures that are older than their queue's V decide nothing: the plan stays, and whoever enforces it falls back by itself.
 
 mod effect;
+mod links;
 mod platform;
+mod services;
+mod targets;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -52,6 +55,8 @@ pub struct Pace {
 pub struct Evaluator {
     watches: BTreeMap<Key, Watch>,
     pub(crate) gates: Gates,
+    services: services::Services,
+    helped: targets::Helped,
     affirmed_at: Time,
 }
 
@@ -71,7 +76,12 @@ impl Evaluator {
         self.gates.take(value);
     }
 
-    /// Forgets everything but what gates said: another one evaluates.
+    /// Takes in a record of the stream `events.call`: calls tell there how well call services work.
+    pub fn heard_call(&mut self, value: &[u8], now: Time) {
+        self.services.heard(value, now);
+    }
+
+    /// Forgets everything but what gates and calls said: another one evaluates.
     pub fn rest(&mut self) {
         self.watches.clear();
     }
@@ -80,6 +90,9 @@ impl Evaluator {
     pub fn tick(&mut self, now: Time, table: &Table, look: &Look, pace: Pace) -> Vec<Decided> {
         let mut decided = over(now, table);
         decided.extend(platform::news(now, table));
+        decided.extend(links::news(now, table, look, &self.gates));
+        decided.extend(self.services.news(now, table));
+        decided.extend(self.helped.news(now, table, &mut self.gates));
         self.gates.forget(now);
         let agents = self.agents(now, table, look);
         let defaults = Thresholds::default();

@@ -52,6 +52,7 @@ impl Desk {
             counts,
         };
         Look {
+            links: Default::default(),
             fresh_at: Some(Time::from_secs(self.now_s)),
             queues: [(Desk::key(), queue)].into(),
             groups: vec![Group { agents: 10.0, queues: vec![0] }],

@@ -4,9 +4,11 @@
 //! of the token, and is answered when it was read back.
 
 pub mod audit;
+pub mod callbacks;
 pub mod calls;
 pub mod openapi;
 pub mod overrides;
+mod place;
 pub mod plans;
 pub mod services;
 pub mod targets;

@@ -6,7 +6,7 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Face, audit, calls, overrides, plans, services, targets, thresholds};
+use super::{Face, audit, callbacks, calls, overrides, plans, services, targets, thresholds};
 
 /// RFC 9457 problem details.
 #[derive(ToSchema)]
@@ -44,6 +44,7 @@ pub struct ProblemBody {
         (name = "overrides", description = "What persons order, for a time."),
         (name = "targets", description = "Where callers are led who cannot wait."),
         (name = "services", description = "Call services and their weights."),
+        (name = "callbacks", description = "Callers who were promised a callback."),
         (name = "calls", description = "Why a call was led where it was."),
         (name = "audit", description = "Who decided what, and taking it back.")
     )
@@ -62,6 +63,10 @@ pub(super) fn documented() -> OpenApiRouter<Face> {
         .routes(routes!(targets::put, targets::remove))
         .routes(routes!(services::list))
         .routes(routes!(services::put, services::remove))
+        .routes(routes!(callbacks::list))
+        .routes(routes!(callbacks::cancel))
+        .routes(routes!(callbacks::claim))
+        .routes(routes!(callbacks::done))
         .routes(routes!(calls::explain))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))

@@ -6,13 +6,14 @@ use axum::response::Response;
 use model::ServiceId;
 use model::control::problem::Problems;
 use model::control::{ServiceConfigured, ServiceRemoved};
+use policy::plan::Tenant;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use service::http::{Json, Path, Principal, Problem, Query};
 
 use super::openapi::ProblemBody;
-use super::{Asked, Face, changed, operator, replaced, versioned, wrong};
-use crate::writer::Writer;
+use super::place::{Change, judged};
+use super::{Asked, Face, versioned};
 
 /// How a service is set up.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -73,44 +74,21 @@ pub async fn put(
     headers: HeaderMap,
     Json(wish): Json<Wish>,
 ) -> Result<Response, Problem> {
-    operator(&principal)?;
-    let tenant = face.tenant(&principal, asked.tenant.as_deref())?;
+    let change = Change { face: &face, principal: &principal, headers: &headers, asked };
+    let tenant = change.tenant()?;
     let service = ServiceId::new(service);
     let mut found = Problems::default();
     found.within("weight", wish.weight, 0.0, 1_000.0);
-    let fits = |text: &str| !text.is_empty() && text.len() <= 256 && !text.contains(['\r', '\n', '\0']);
-    found.unless(
-        fits(&wish.address),
-        "address",
-        || "it is empty, too long or has line ends".to_owned(),
-        "write up to 256 letters of one line",
-    );
-    found.unless(
-        fits(service.as_str()),
-        "service",
-        || "its name is too long or has line ends".to_owned(),
-        "shorten it",
-    );
-    let found = found.all();
-    if !found.is_empty() {
-        return Err(wrong("the service", found));
-    }
-    let held = version(&face, &tenant, &service);
-    let configured = ServiceConfigured {
-        version: replaced(&headers, held)? + 1,
+    let problems = judged(found, "service", service.as_str(), &wish.address);
+    let held = |tenant: &Tenant| tenant.service_version(&service);
+    let configured = |version| ServiceConfigured {
+        version,
         service: service.clone(),
-        address: wish.address,
+        address: wish.address.clone(),
         weight: wish.weight,
         enabled: wish.enabled,
     };
-    if asked.dry_run == Some(true) {
-        return Ok(versioned(StatusCode::OK, held, &configured));
-    }
-    let change = face.decide(&principal, &tenant, asked.why.as_deref(), None, configured.clone()).await?;
-    if !Writer::held(&change) {
-        return Err(changed(version(&face, &tenant, &service)));
-    }
-    Ok(versioned(StatusCode::OK, configured.version, &configured))
+    change.make(&tenant, "the service", problems, held, configured).await
 }
 
 /// Takes a service away.
@@ -126,30 +104,14 @@ pub async fn remove(
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    operator(&principal)?;
-    let tenant = face.tenant(&principal, asked.tenant.as_deref())?;
+    let change = Change { face: &face, principal: &principal, headers: &headers, asked };
+    let tenant = change.tenant()?;
     let service = ServiceId::new(service);
-    let there = face
-        .books
-        .look()
-        .table
-        .tenant(&tenant)
-        .and_then(|tenant| tenant.service(&service))
-        .is_some_and(|held| held.present);
-    if !there {
+    let there = |tenant: &Tenant| tenant.service(&service).is_some_and(|held| held.present);
+    if !face.books.look().table.tenant(&tenant).is_some_and(there) {
         return Err(Problem::not_found(format!("there is no service {:?}", service.as_str())));
     }
-    let removed = ServiceRemoved {
-        version: replaced(&headers, version(&face, &tenant, &service))? + 1,
-        service: service.clone(),
-    };
-    let change = face.decide(&principal, &tenant, asked.why.as_deref(), None, removed.clone()).await?;
-    if !Writer::held(&change) {
-        return Err(changed(version(&face, &tenant, &service)));
-    }
-    Ok(versioned(StatusCode::OK, removed.version, &removed))
-}
-
-fn version(face: &Face, tenant: &model::TenantId, service: &ServiceId) -> u64 {
-    face.books.look().table.tenant(tenant).map_or(0, |tenant| tenant.service_version(service))
+    let held = |tenant: &Tenant| tenant.service_version(&service);
+    let removed = |version| ServiceRemoved { version, service: service.clone() };
+    change.make(&tenant, "the service", Vec::new(), held, removed).await
 }

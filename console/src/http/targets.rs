@@ -6,13 +6,14 @@ use axum::response::Response;
 use model::TargetId;
 use model::control::problem::Problems;
 use model::control::{Kind, TargetConfigured, TargetRemoved};
+use policy::plan::Tenant;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use service::http::{Json, Path, Principal, Problem, Query};
 
 use super::openapi::ProblemBody;
-use super::{Asked, Face, changed, operator, replaced, versioned, wrong};
-use crate::writer::Writer;
+use super::place::{Change, judged};
+use super::{Asked, Face, versioned};
 
 /// How a target is set up.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -77,42 +78,24 @@ pub async fn put(
     headers: HeaderMap,
     Json(wish): Json<Wish>,
 ) -> Result<Response, Problem> {
-    operator(&principal)?;
-    let tenant = face.tenant(&principal, asked.tenant.as_deref())?;
+    let change = Change { face: &face, principal: &principal, headers: &headers, asked };
+    let tenant = change.tenant()?;
     let target = TargetId::new(target);
     let mut found = Problems::default();
     found.within("capacity_per_s", wish.capacity_per_s, 0.0, 10_000.0);
     found.within("containment", wish.containment, 0.0, 1.0);
-    let fits = |text: &str| !text.is_empty() && text.len() <= 256 && !text.contains(['\r', '\n', '\0']);
-    found.unless(
-        fits(&wish.address),
-        "address",
-        || "it is empty, too long or has line ends".to_owned(),
-        "write up to 256 letters of one line",
-    );
-    found.unless(fits(target.as_str()), "target", || "its name is too long or has line ends".to_owned(), "shorten it");
-    let found = found.all();
-    if !found.is_empty() {
-        return Err(wrong("the target", found));
-    }
-    let held = version(&face, &tenant, &target);
-    let configured = TargetConfigured {
-        version: replaced(&headers, held)? + 1,
+    let problems = judged(found, "target", target.as_str(), &wish.address);
+    let held = |tenant: &Tenant| tenant.target_version(&target);
+    let configured = |version| TargetConfigured {
+        version,
         target: target.clone(),
         kind: wish.kind,
-        address: wish.address,
+        address: wish.address.clone(),
         capacity_per_s: wish.capacity_per_s,
         containment: wish.containment,
         enabled: wish.enabled,
     };
-    if asked.dry_run == Some(true) {
-        return Ok(versioned(StatusCode::OK, held, &configured));
-    }
-    let change = face.decide(&principal, &tenant, asked.why.as_deref(), None, configured.clone()).await?;
-    if !Writer::held(&change) {
-        return Err(changed(version(&face, &tenant, &target)));
-    }
-    Ok(versioned(StatusCode::OK, configured.version, &configured))
+    change.make(&tenant, "the target", problems, held, configured).await
 }
 
 /// Takes a target away.
@@ -128,22 +111,14 @@ pub async fn remove(
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    operator(&principal)?;
-    let tenant = face.tenant(&principal, asked.tenant.as_deref())?;
+    let change = Change { face: &face, principal: &principal, headers: &headers, asked };
+    let tenant = change.tenant()?;
     let target = TargetId::new(target);
-    let there = face.known(&tenant).targets.is_some_and(|targets| targets.contains(&target));
-    if !there {
+    let there = |tenant: &Tenant| tenant.target(&target).is_some_and(|held| held.present);
+    if !face.books.look().table.tenant(&tenant).is_some_and(there) {
         return Err(Problem::not_found(format!("there is no target {:?}", target.as_str())));
     }
-    let removed =
-        TargetRemoved { version: replaced(&headers, version(&face, &tenant, &target))? + 1, target: target.clone() };
-    let change = face.decide(&principal, &tenant, asked.why.as_deref(), None, removed.clone()).await?;
-    if !Writer::held(&change) {
-        return Err(changed(version(&face, &tenant, &target)));
-    }
-    Ok(versioned(StatusCode::OK, removed.version, &removed))
-}
-
-fn version(face: &Face, tenant: &model::TenantId, target: &TargetId) -> u64 {
-    face.books.look().table.tenant(tenant).map_or(0, |tenant| tenant.target_version(target))
+    let held = |tenant: &Tenant| tenant.target_version(&target);
+    let removed = |version| TargetRemoved { version, target: target.clone() };
+    change.make(&tenant, "the target", Vec::new(), held, removed).await
 }

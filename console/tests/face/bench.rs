@@ -271,23 +271,53 @@ impl Bench {
 
     /// All records of `control`.
     pub async fn decided(&self) -> Vec<Record> {
-        let end = self.journal.end(Stream::Control, 0).await.unwrap();
+        self.records(Stream::Control).await
+    }
+
+    /// All records of a stream.
+    async fn records(&self, stream: Stream) -> Vec<Record> {
         let mut records = Vec::new();
-        let mut next = 0;
-        while next < end {
-            let batch = self.journal.read(Stream::Control, 0, next, 10_000, 64 << 20).await.unwrap();
-            next = batch.next;
-            records.extend(batch.records);
+        for partition in 0..self.journal.partitions(stream) {
+            let end = self.journal.end(stream, partition).await.unwrap();
+            let mut next = 0;
+            while next < end {
+                let batch = self.journal.read(stream, partition, next, 10_000, 64 << 20).await.unwrap();
+                next = batch.next;
+                records.extend(batch.records);
+            }
         }
         records
     }
 
-    /// Waits until something like this is decided, from now on.
-    pub async fn until_decided(&self, so: impl Fn(&control::Envelope) -> bool) {
-        let (from, begun) = (self.decided().await.len(), self.clock.monotonic());
-        while !told(&self.decided().await[from..]).iter().any(&so) {
-            assert!(self.clock.monotonic() - begun < PATIENCE, "it was never decided");
+    /// Waits until so many plans were affirmed by another one than this, from now on.
+    pub async fn until_affirmed(&self, times: usize, but: &str) {
+        let affirms = |records: Vec<Record>| {
+            let told = told(&records).into_iter();
+            let ours = |told: &control::Envelope| {
+                matches!(told.event, control::Event::PlanAffirmed(_)) && told.source.as_str() != but
+            };
+            told.filter(ours).count()
+        };
+        let (before, begun) = (affirms(self.records(Stream::Health).await), self.clock.monotonic());
+        while affirms(self.records(Stream::Health).await) < before + times {
+            assert!(self.clock.monotonic() - begun < PATIENCE, "no plan was affirmed");
             tokio::time::sleep(AGAIN).await;
         }
+    }
+
+    /// Writes an event of control, as a gate would.
+    pub async fn say(&self, event: impl Into<control::Event>) {
+        let (event, number) = (event.into(), self.number.fetch_add(1, Ordering::SeqCst));
+        let envelope = control::Envelope {
+            id: EventId::new(format!("said-{number}")),
+            source: "cti-1".into(),
+            time: Time(self.clock.now_ms()),
+            tenant: "default".into(),
+            by: control::By::Automatic,
+            why: "a test".into(),
+            cause_id: None,
+            event,
+        };
+        self.journal.append(vec![Entry::new(Stream::Control, "default", envelope.to_json())]).await.unwrap();
     }
 }

@@ -10,22 +10,38 @@ use service::config::{ConfigFile, Millis, Problems};
 use service::{Clock, Context};
 
 use crate::embedded::{Embedded, Options};
+use crate::kafka::{self, Kafka};
 use crate::{Journal, Stream, Topology};
 
-/// The journal of one host. Every process of the host names the same file.
+/// Where a journal lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// In a file of this host; every process of the host names the same one.
+    #[default]
+    Embedded,
+    /// In Apache Kafka; every process of the deployment names the same brokers and the same prefix.
+    Kafka,
+}
+
+/// The journal: a file of one host, or Apache Kafka for many.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The file, on a local disk; created with its directories when it is not there.
+    /// Where it lies.
+    pub kind: Kind,
+    /// Brokers, for the kind `kafka`.
+    pub kafka: kafka::config::Config,
+    /// For the kind `embedded`: the file, on a local disk; created with its directories when it is not there.
     pub path: PathBuf,
     /// Partitions by stream, `{ "events.call" = 4 }`; streams that are not named have their default. Fixed when the
-    /// journal is created.
+    /// journal (its file, its topics) is created.
     pub partitions: BTreeMap<String, u32>,
     /// How long a process that died keeps its partitions.
     pub lease: Millis,
     /// How long a member of a group may work on one batch before its partitions go to others.
     pub max_poll: Millis,
-    /// How long to wait for other processes that write.
+    /// For the kind `embedded`: how long to wait for other processes that write.
     pub busy: Millis,
     /// How long records are kept, by stream; streams that are not named are kept for ever.
     pub keep: BTreeMap<String, Millis>,
@@ -36,6 +52,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            kind: Kind::default(),
+            kafka: kafka::config::Config::default(),
             path: PathBuf::from("data/journal.db"),
             partitions: BTreeMap::new(),
             lease: Millis::seconds(3),
@@ -52,7 +70,10 @@ impl Default for Config {
 
 impl ConfigFile for Config {
     fn check(&self, problems: &mut Problems) {
-        problems.not_empty("path", &self.path.to_string_lossy());
+        match self.kind {
+            Kind::Embedded => problems.not_empty("path", &self.path.to_string_lossy()),
+            Kind::Kafka => problems.within("kafka", |problems| self.kafka.check(problems)),
+        }
         for (name, partitions) in &self.partitions {
             check_stream(problems, "partitions", name);
             problems.within("partitions", |problems| problems.range(name, *partitions, 1..=Topology::PARTITIONS_MAX));
@@ -93,19 +114,38 @@ impl Config {
         options
     }
 
+    /// How the configuration opens the journal over Kafka. Reads the password.
+    ///
+    /// # Errors
+    /// `TG0123` when the password cannot be read.
+    pub fn kafka_options(&self, clock: Clock) -> service::Result<kafka::Options> {
+        let mut options = self.kafka.options(self.topology(), clock)?;
+        options.lease = self.lease.duration();
+        options.max_poll = self.max_poll.duration();
+        Ok(options)
+    }
+
     /// Opens the journal, for this process alone.
     ///
     /// # Errors
-    /// Those of [`Embedded::open`]; the message names the file, and the code the page that says what to do.
+    /// Those of [`Embedded::open`] and [`Kafka::open`]; the message names the file or the brokers, and the code the page that says what to
+    /// do.
     pub async fn open(&self, clock: &Clock) -> service::Result<Arc<dyn Journal>> {
-        match Embedded::open(self.options(clock.clone())).await {
-            Ok(journal) => Ok(journal),
-            Err(error) => {
-                let class = service::Error::from(error.clone()).class();
-                let message = format!("cannot open the journal {}", self.path.display());
-                Err(service::Error::new(class, error.code().unwrap_or("TG0101"), message).caused_by(error))
+        let (opened, place): (crate::Result<Arc<dyn Journal>>, _) = match self.kind {
+            Kind::Embedded => {
+                let opened = Embedded::open(self.options(clock.clone())).await;
+                (opened.map(|journal| journal as Arc<dyn Journal>), self.path.display().to_string())
             }
-        }
+            Kind::Kafka => {
+                let opened = Kafka::open(self.kafka_options(clock.clone())?).await;
+                (opened.map(|journal| journal as Arc<dyn Journal>), format!("at {}", self.kafka.brokers.join(",")))
+            }
+        };
+        opened.map_err(|error| {
+            let class = service::Error::from(error.clone()).class();
+            let message = format!("cannot open the journal {place}");
+            service::Error::new(class, error.code().unwrap_or("TG0101"), message).caused_by(error)
+        })
     }
 }
 

@@ -1,7 +1,8 @@
-//! A member of a group, the same for both implementations of this crate: joins, follows the deal, takes turns between its partitions.
+//! A member of a group, the same for all implementations of this crate: joins, follows the deal, takes turns between its partitions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,8 +27,30 @@ pub(crate) trait Backend: Journal {
     /// The latest generation of the group that is known here. May be behind; then a tick follows.
     fn known_generation(&self, group: &str) -> u64;
 
-    /// The latest end of a partition that is known here. May be behind; then a tick follows.
-    fn known_end(&self, partition: Partition) -> u64;
+    /// Whether a read from `next` may find something, or an error, as far as is known here. May be behind; then a tick follows.
+    fn may_read(&self, reader: u64, partition: Partition, next: u64) -> bool;
+
+    /// As [`Journal::read`], for one who goes on from where the last read ended. It may find nothing where an end is not known yet.
+    async fn read_on(&self, reader: u64, from: Position, max_records: usize, max_bytes: usize) -> Result<Batch> {
+        let _ = reader;
+        self.read(from.stream, from.partition, from.offset, max_records, max_bytes).await
+    }
+
+    /// A reader begins or goes on here: what follows may be fetched before it is asked for.
+    async fn prepare(&self, reader: u64, at: Position) {
+        let _ = (reader, at);
+    }
+
+    /// A reader has no more to do with a partition.
+    fn let_go(&self, reader: u64, partition: Partition) {
+        let _ = (reader, partition);
+    }
+
+    /// Finds the ends of partitions out, where they come to be known by and by only: for those who do not wait.
+    async fn look(&self, partitions: &[Partition]) -> Result<()> {
+        let _ = partitions;
+        Ok(())
+    }
 
     /// Changes whenever an end or a generation may have changed.
     fn ticks(&self) -> watch::Receiver<u64>;
@@ -39,10 +62,14 @@ pub(crate) trait Backend: Journal {
     fn sync_every(&self) -> Duration;
 }
 
-/// The consumer of both implementations.
+/// Tells the members of this process apart, whatever their groups.
+static READERS: AtomicU64 = AtomicU64::new(1);
+
+/// The consumer of all implementations.
 pub(crate) struct Member<B: Backend> {
     backend: Arc<B>,
     subscription: Subscription,
+    reader: u64,
     member: u64,
     generation: u64,
     /// What the owner was told it holds, with the next offset to read.
@@ -70,6 +97,7 @@ impl<B: Backend> Member<B> {
         let mut member = Self {
             backend,
             subscription,
+            reader: READERS.fetch_add(1, Ordering::Relaxed),
             member: 0,
             generation: 0,
             held: BTreeMap::new(),
@@ -157,12 +185,15 @@ impl<B: Backend> Member<B> {
                 let mut starts = Vec::with_capacity(partitions.len());
                 let committed = self.backend.committed(&self.subscription.group).await?;
                 for partition in partitions {
-                    starts.push((*partition, self.start_of(*partition, &committed).await?));
+                    let at = self.start_of(*partition, &committed).await?;
+                    self.backend.prepare(self.reader, Position::new(partition.0, partition.1, at)).await;
+                    starts.push((*partition, at));
                 }
                 self.held.extend(starts);
             }
             Delivery::Revoked(partitions) => {
                 self.held.retain(|partition, _| !partitions.contains(partition));
+                partitions.iter().for_each(|partition| self.backend.let_go(self.reader, *partition));
                 if self.member != 0 {
                     self.releasing.extend(partitions);
                 }
@@ -192,13 +223,14 @@ impl<B: Backend> Member<B> {
     /// The next batch of the partition whose turn it is.
     async fn read_on(&mut self) -> Result<Option<Batch>> {
         let behind = |(partition, next): (&Partition, &u64)| {
-            (self.backend.known_end(*partition) != *next).then_some((*partition, *next))
+            self.backend.may_read(self.reader, *partition, *next).then_some((*partition, *next))
         };
         let waiting: Vec<_> = self.held.iter().filter_map(behind).collect();
         let first = waiting.iter().position(|(partition, _)| Some(*partition) > self.turn).unwrap_or(0);
         for (partition, next) in waiting[first..].iter().chain(&waiting[..first]) {
             let (max_records, max_bytes) = (self.subscription.max_records, self.subscription.max_bytes);
-            let batch = self.backend.read(partition.0, partition.1, *next, max_records, max_bytes).await?;
+            let from = Position::new(partition.0, partition.1, *next);
+            let batch = self.backend.read_on(self.reader, from, max_records, max_bytes).await?;
             self.held.insert(*partition, batch.next);
             if !batch.records.is_empty() {
                 self.turn = Some(*partition);
@@ -220,6 +252,7 @@ impl<B: Backend> Consumer for Member<B> {
         let clock = self.backend.clock().clone();
         let idle = clock.sleep(self.subscription.poll);
         tokio::pin!(idle);
+        let mut looked = false;
         loop {
             if self.replaced {
                 return Err(self.fenced());
@@ -239,7 +272,13 @@ impl<B: Backend> Consumer for Member<B> {
                 return Ok(Delivery::Batch(batch));
             }
             if self.subscription.poll.is_zero() {
-                return Ok(Delivery::Idle);
+                if looked {
+                    return Ok(Delivery::Idle);
+                }
+                // Who does not wait gets what is there now, also where news of it would have come a moment later.
+                looked = true;
+                self.backend.look(&self.held.keys().copied().collect::<Vec<_>>()).await?;
+                continue;
             }
             tokio::select! {
                 biased;
@@ -253,6 +292,7 @@ impl<B: Backend> Consumer for Member<B> {
         crate::contract::check(&*self.backend, position.stream, position.partition)?;
         if let Some(next) = self.held.get_mut(&position.partition()) {
             *next = position.offset;
+            self.backend.prepare(self.reader, position).await;
         }
         Ok(())
     }
@@ -274,6 +314,7 @@ impl<B: Backend> Consumer for Member<B> {
 
 impl<B: Backend> Drop for Member<B> {
     fn drop(&mut self) {
+        self.held.keys().for_each(|partition| self.backend.let_go(self.reader, *partition));
         if self.member != 0 && !self.replaced {
             self.backend.leave(&self.subscription.group, self.member);
         }

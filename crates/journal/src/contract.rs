@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub(crate) use crate::limit;
 use crate::{Error, Result, Stream};
 
 /// A partition of a stream.
@@ -241,6 +242,17 @@ impl Report {
     }
 }
 
+/// What of the contract depends on where a journal lies. Everything else holds everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promises {
+    /// Whether entries, positions and state of one call, or the entries of several partitions, are all there or none, however the call
+    /// ended. Where not, a call that was answered is there whole all the same, and one that was not may be there in part:
+    /// of each partition a beginning, and positions and state only after all entries.
+    pub whole_calls: bool,
+    /// Whether [`Journal::compact`] removes what is superseded before it answers. Where not, something else does so by and by.
+    pub compacts_at_once: bool,
+}
+
 /// Consecutive records that cannot be read back as they were written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
@@ -270,9 +282,10 @@ pub struct Damage {
 ///
 /// **Durability.** [`append`](Journal::append) answers after the disk has the records. From then on they survive the kill of every
 /// process and a power cut. Streams that are not [durable](Stream::is_durable) promise the first only. All entries of
-/// one call are written, or none. A call that fails has written nothing, except [`Poisoned`](crate::Error::Poisoned) and a
-/// future dropped before its answer: then nobody knows, and the caller repeats it. **So records can be there twice** after a
-/// crash, and readers must drop duplicates by an id of their own. (On Kafka, atomicity of one call holds per partition.)
+/// one call are written, or none. A call that fails has written nothing, except [`Poisoned`](crate::Error::Poisoned),
+/// [`Unanswered`](crate::Error::Unanswered) and a future dropped before its answer: then nobody knows, and the caller repeats it. **So
+/// records can be there twice** after a crash, and readers must drop duplicates by an id of their own. Where calls are not
+/// [whole](Promises::whole_calls), such a call may be there in part, of each partition a beginning.
 ///
 /// **Reading.** A reader sees a record as soon as it is acknowledged, often a little earlier: a record that is seen is committed, but
 /// it may not yet be safe from a power cut. Reading removes nothing. `from == end` gives an empty batch; beyond the end is an error.
@@ -281,8 +294,9 @@ pub struct Damage {
 /// [`Consumer::commit`], or kept by the owner beside its state elsewhere, in which case it [seeks](Consumer::seek) after each
 /// assignment. Either way delivery is *at least once*: what was read after the last commit is read again.
 ///
-/// **`append_and_commit`.** Entries, positions and state become visible and durable together, here. (On Kafka: entries are produced
-/// first, positions and state after them, so that a crash between repeats entries. Write folds that do not care.)
+/// **`append_and_commit`.** Positions and state become visible and durable together, and never without the entries. Where calls
+/// are [whole](Promises::whole_calls), the entries too. Where not (on Kafka), the entries come first: a crash in between, or a
+/// member that loses a partition just then, repeats entries. Write folds that do not care.
 ///
 /// **Groups.** Each partition is held by at most one member of a group. Members come and go; partitions are dealt evenly, and only
 /// those move that must (cooperative): the old holder is told ([`Delivery::Revoked`]), finishes, calls `next`, and only then
@@ -290,7 +304,9 @@ pub struct Damage {
 /// member that does not call `next` when its poll limit runs out.
 ///
 /// **Fencing.** A commit with a [`Generation`] whose member does not hold every named partition is refused whole, with
-/// [`Fenced`](crate::Error::Fenced), and nothing of it is written. So a member that was thought dead cannot overwrite its heir's work.
+/// [`Fenced`](crate::Error::Fenced), and nothing of it is written (where calls are not whole: nothing of its positions and state,
+/// and entries only of a member that lost its partitions while they were under way). So a member that was thought dead cannot overwrite
+/// its heir's work.
 ///
 /// **Truncation.** [`retain`](Journal::retain) removes the oldest records of a partition. Reading what is gone is
 /// [`Truncated`](crate::Error::Truncated) and names the earliest offset left; it is never skipped silently. What a group that committed
@@ -312,6 +328,11 @@ pub trait Journal: Send + Sync + 'static {
     fn partition_of(&self, stream: Stream, key: &[u8]) -> u32 {
         let partitions = u64::from(self.partitions(stream).max(1));
         u32::try_from(xxhash_rust::xxh3::xxh3_64(key) % partitions).unwrap_or(0)
+    }
+
+    /// What it promises beyond what every journal does.
+    fn promises(&self) -> Promises {
+        Promises { whole_calls: true, compacts_at_once: true }
     }
 
     /// The journal's identity, given at its creation. An owner that keeps positions elsewhere keeps this beside them: the positions
@@ -400,7 +421,8 @@ pub trait Journal: Send + Sync + 'static {
     /// Those of `append`.
     async fn retain(&self, policies: &[Retention]) -> Result<Swept>;
 
-    /// Removes superseded records of the compacted streams, and tombstones older than `tombstone_ms`, in small steps.
+    /// Removes superseded records of the compacted streams, and tombstones older than `tombstone_ms`, in small steps. Where
+    /// somebody else [does so](Promises::compacts_at_once), it answers that it removed nothing.
     ///
     /// # Errors
     /// Those of `append` and `read`.
@@ -456,46 +478,4 @@ pub trait Consumer: Send {
 pub(crate) fn check<J: Journal + ?Sized>(journal: &J, stream: Stream, partition: u32) -> Result<()> {
     let partitions = journal.partitions(stream);
     if partition < partitions { Ok(()) } else { Err(Error::NoSuchPartition { stream, partition, partitions }) }
-}
-
-/// Limits of one call. They keep one caller from holding up everybody else behind a huge transaction.
-pub(crate) mod limit {
-    /// The largest key, in bytes.
-    pub(crate) const KEY_BYTES: usize = 1 << 10;
-    /// The largest value, in bytes.
-    pub(crate) const VALUE_BYTES: usize = 8 << 20;
-    /// The most entries and state changes of one call.
-    pub(crate) const CALL_ENTRIES: usize = 100_000;
-    /// The most bytes of one call.
-    pub(crate) const CALL_BYTES: usize = 64 << 20;
-}
-
-impl Commit {
-    /// Entries only, for no group.
-    pub(crate) fn of(entries: Vec<Entry>) -> Self {
-        Self { entries, ..Self::default() }
-    }
-
-    /// Bytes of keys and values.
-    pub(crate) fn size(&self) -> usize {
-        let state = self.state.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len));
-        self.entries.iter().map(|entry| entry.key.len() + entry.value.len()).chain(state).sum()
-    }
-
-    /// Whether the call keeps to the limits and names partitions that exist.
-    pub(crate) fn check<J: Journal + ?Sized>(&self, journal: &J) -> Result<()> {
-        let within =
-            |what, size, limit| if size <= limit { Ok(()) } else { Err(Error::TooLarge { what, size, limit }) };
-        let keys = self.entries.iter().map(|entry| &entry.key).chain(self.state.iter().map(|(key, _)| key));
-        let values = self
-            .entries
-            .iter()
-            .map(|entry| &entry.value)
-            .chain(self.state.iter().filter_map(|(_, value)| value.as_ref()));
-        within("a key", keys.map(Bytes::len).max().unwrap_or(0), limit::KEY_BYTES)?;
-        within("a value", values.map(Bytes::len).max().unwrap_or(0), limit::VALUE_BYTES)?;
-        within("a call (entries)", self.entries.len() + self.state.len(), limit::CALL_ENTRIES)?;
-        within("a call", self.size(), limit::CALL_BYTES)?;
-        self.positions.iter().try_for_each(|position| check(journal, position.stream, position.partition))
-    }
 }

@@ -151,6 +151,20 @@ pub enum Error {
     /// The disk failed during a commit, so that nobody can say what it holds: this handle takes no more appends. Open again.
     #[error("the journal's disk failed during a commit ({0}): no more appends until it is opened again")]
     Poisoned(String),
+    /// The brokers did not answer in time: nobody knows whether it was written. Do it again.
+    #[error("the brokers did not answer in time ({0}): nobody knows what they hold of it")]
+    Unanswered(String),
+    /// The brokers cannot be reached, or do not let us in.
+    #[error("the brokers {brokers} take no connection: {reason}")]
+    Unreachable {
+        /// Where they were looked for.
+        brokers: String,
+        /// What the client said of it.
+        reason: String,
+    },
+    /// Topics are missing, or are not as the journal needs them.
+    #[error("{} of the topics are wrong: {}", .0.len(), .0.join("; "))]
+    Topics(Vec<String>),
     /// The journal was closed.
     #[error("the journal is closed")]
     Closed,
@@ -160,7 +174,7 @@ impl Error {
     /// Who must act.
     pub const fn class(&self) -> Class {
         match self {
-            Self::Fenced { .. } | Self::Full | Self::Busy | Self::Storage(_) => Class::Transient,
+            Self::Fenced { .. } | Self::Full | Self::Busy | Self::Storage(_) | Self::Unanswered(_) => Class::Transient,
             Self::Truncated { .. }
             | Self::Beyond { .. }
             | Self::Damaged { .. }
@@ -168,7 +182,9 @@ impl Error {
             | Self::Behind { .. }
             | Self::Topology { .. }
             | Self::NotAJournal { .. }
-            | Self::SqliteTooOld { .. } => Class::Refused,
+            | Self::SqliteTooOld { .. }
+            | Self::Unreachable { .. }
+            | Self::Topics(_) => Class::Refused,
             Self::TooLarge { .. } => Class::Malformed,
             Self::NoSuchPartition { .. } | Self::Poisoned(_) | Self::Closed => Class::Bug,
         }
@@ -187,6 +203,9 @@ impl Error {
             Self::Full => Some("TG0107"),
             Self::Busy => Some("TG0108"),
             Self::Poisoned(_) | Self::Storage(_) => Some("TG0109"),
+            Self::Unanswered(_) => Some("TG0120"),
+            Self::Topics(_) => Some("TG0121"),
+            Self::Unreachable { .. } => Some("TG0122"),
             Self::Fenced { .. } | Self::NoSuchPartition { .. } | Self::TooLarge { .. } | Self::Closed => None,
         }
     }
@@ -196,7 +215,7 @@ impl From<Error> for service::Error {
     /// What ends a component: its exit code tells the supervisor whether starting again may help.
     fn from(error: Error) -> Self {
         let class = match &error {
-            Error::Topology { .. } | Error::NotAJournal { .. } => service::error::Class::Config,
+            Error::Topology { .. } | Error::NotAJournal { .. } | Error::Topics(_) => service::error::Class::Config,
             Error::Poisoned(_) => service::error::Class::Dependency,
             other => match other.class() {
                 Class::Transient | Class::Refused => service::error::Class::Dependency,

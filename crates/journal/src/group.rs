@@ -35,7 +35,7 @@ struct Owner {
 }
 
 /// What a member wants of its group.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Step {
     /// Come in under a name.
     Join { name: String, streams: Vec<Stream> },
@@ -90,6 +90,16 @@ impl Group {
         }
         self.members.retain(|_, each| each.lease_until_ms > now_ms);
         self.deal(topology);
+    }
+
+    /// Where a member stands, without taking a step.
+    pub(crate) fn look(&self, member: u64, name: &str) -> Standing {
+        self.standing(member, &Step::Sync { member, name: name.to_owned() })
+    }
+
+    /// The numbers of the members.
+    pub(crate) fn members(&self) -> impl Iterator<Item = u64> + '_ {
+        self.members.keys().copied()
     }
 
     /// Grows with every change of members or holders.

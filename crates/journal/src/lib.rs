@@ -7,8 +7,8 @@
 //! **What it is not.** It knows nothing of calls or events: keys and values are bytes. It is no queue (reading removes nothing)
 //! and no table (the only look-up is by offset).
 //!
-//! Two implementations live here: [`memory`] for tests, and [`embedded`] for one host (SQLite on local disk, shared by several
-//! processes). Both pass the same [`mod@conformance`] suite.
+//! Three implementations live here: [`memory`] for tests, [`embedded`] for one host (SQLite on local disk, shared by several
+//! processes), and [`kafka`] for many hosts. All pass the same [`mod@conformance`] suite.
 //!
 //! - Invariant: an append that was acknowledged survives the kill of every process; on a stream that is
 //!   [durable](Stream::is_durable) it survives a power cut too.
@@ -18,6 +18,7 @@
 //!
 //! Start reading at `contract.rs`; then `group.rs` (who holds what, pure), `consumer.rs`, and `embedded/writer.rs` (group commit).
 
+mod board;
 pub mod config;
 pub mod conformance;
 mod consumer;
@@ -25,14 +26,16 @@ mod contract;
 pub mod embedded;
 mod error;
 mod group;
+pub mod kafka;
+mod limit;
 pub mod memory;
 mod metering;
 mod stream;
 pub mod upkeep;
 
 pub use contract::{
-    Batch, Commit, Consumer, Damage, Delivery, Entry, Generation, Journal, Partition, Position, Record, Report,
-    Retention, Start, Subscription, Swept,
+    Batch, Commit, Consumer, Damage, Delivery, Entry, Generation, Journal, Partition, Position, Promises, Record,
+    Report, Retention, Start, Subscription, Swept,
 };
 pub use error::{Class, Error, Result};
 pub use stream::{Stream, Topology, UnknownStream};

@@ -305,8 +305,8 @@ impl Backend for Memory {
         self.lock().ok().and_then(|inner| inner.groups.get(group).map(Group::generation)).unwrap_or(0)
     }
 
-    fn known_end(&self, partition: Partition) -> u64 {
-        self.lock().ok().and_then(|inner| inner.partitions.get(&partition).map(|kept| kept.end)).unwrap_or(0)
+    fn may_read(&self, _: u64, partition: Partition, next: u64) -> bool {
+        self.lock().ok().and_then(|inner| inner.partitions.get(&partition).map(|kept| kept.end)).unwrap_or(0) != next
     }
 
     fn ticks(&self) -> watch::Receiver<u64> {

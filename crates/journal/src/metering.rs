@@ -37,3 +37,8 @@ pub(crate) fn damaged() {
 pub(crate) fn swept(records: u64) {
     metrics::counter!("journal_swept_records_total").increment(records);
 }
+
+/// How far this process is behind in the books of the journal over Kafka, when somebody asked.
+pub(crate) fn books_behind(records: u64) {
+    metrics::gauge!("journal_books_behind_records").set(records as f64);
+}

@@ -76,6 +76,8 @@ ids! {
     ServiceId,
     /// An order of a person or a carrier that lasts for a time.
     OverrideId,
+    /// A callback that a caller was promised.
+    CallbackId,
 }
 
 /// The deterministic id of one event. Most are 32 hexadecimal digits ([`EventId::from_reference`]): short ones are kept in place,

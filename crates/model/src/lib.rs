@@ -25,8 +25,8 @@ pub use envelope::{Envelope, Quality};
 pub use event::Event;
 pub use fact::Fact;
 pub use id::{
-    AgentId, CallId, DeviceId, EventId, NodeId, OverrideId, QueueId, ServiceId, SourceId, Subject, TargetId, TeamId,
-    TenantId, TrunkId,
+    AgentId, CallId, CallbackId, DeviceId, EventId, NodeId, OverrideId, QueueId, ServiceId, SourceId, Subject,
+    TargetId, TeamId, TenantId, TrunkId,
 };
 pub use number::Number;
 pub use time::Time;

@@ -106,9 +106,28 @@ fn examples() -> Vec<Event> {
         GateCounted {
             gate: "cti-1".into(),
             queues: vec![QueueCounted { queue: "sales".into(), attempts: 9, first: 7, admitted: 5 }],
+            targets: Vec::new(),
         }
         .into(),
         AuditSealed { until: 41, hash: "ab".repeat(32) }.into(),
+        CallbackAsked {
+            callback: "b1".into(),
+            queue: "sales".into(),
+            caller: "0123456789abcdef01234567".into(),
+            mask: "493***01".into(),
+            sealed: "00ff".into(),
+            source: "pbx1".into(),
+            call: "pbx1-1".into(),
+            asked_at: Some(AT),
+            until: AT,
+            hours: Hours { from: 540, to: 1_200 },
+            attempts_max: 3,
+        }
+        .into(),
+        CallbackBegun { callback: "b1".into(), attempt: 1, service: Some("a".into()) }.into(),
+        CallbackTried { callback: "b1".into(), attempt: 1, outcome: Outcome::NoAnswer, again_at: AT }.into(),
+        CallbackClaimed { callback: "b1".into() }.into(),
+        CallbackClosed { callback: "b1".into(), close: Close::Reached }.into(),
     ]
 }
 

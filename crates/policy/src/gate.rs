@@ -110,6 +110,8 @@ impl Default for Staleness {
 pub struct Gate {
     flow: Flow,
     bucket: Bucket,
+    /// Of those who always enter: everybody who enters counts for it.
+    floor: Bucket,
 }
 
 /// How well whoever enforces the orders still hears of the world. The default: as well as the figures say.
@@ -154,6 +156,7 @@ impl Gate {
         let reason = self.judge(now_s, caller, orders, rules, stale, heard);
         if reason.enters() {
             self.flow.admitted.count(now_s, 1.0);
+            self.floor.charge(now_s, rules.floor_per_s, 1.0);
         }
         reason
     }
@@ -201,11 +204,16 @@ impl Gate {
         if orders.level >= Level::DivertAll {
             return Reason::AllDiverted;
         }
-        if caller.place < orders.divert_share {
-            return Reason::Place;
-        }
-        if foreseen.waiting >= room(foreseen.deviation, orders, rules) {
-            return Reason::NoRoom;
+        let refused = match caller.place < orders.divert_share {
+            true => Some(Reason::Place),
+            false if foreseen.waiting >= room(foreseen.deviation, orders, rules) => Some(Reason::NoRoom),
+            false => None,
+        };
+        // however bad it is, so many always enter; but who only dials again has had an answer
+        if let Some(refused) = refused
+            && (caller.place < 0.0 || !self.floor.admit(now_s, rules.floor_per_s, 1.0))
+        {
+            return refused;
         }
         let rate = orders.rate_per_s;
         if self.bucket.admit(now_s, rate, burst) { Reason::Room } else { Reason::Rate }
@@ -352,6 +360,34 @@ mod tests {
         let entered = (0..100).filter(|_| ask(&mut gate, 0.5, &SOMEBODY, &orders).enters()).count();
         assert!((1..8).contains(&entered), "{entered} came in on the same figures");
         assert!(ask(&mut gate, 9.0, &SOMEBODY, &orders).enters(), "nine seconds later some have been served");
+    }
+
+    #[test]
+    fn so_many_always_enter_however_bad_it_is_and_nobody_by_dialling_again() {
+        let rules = Rules { floor_per_s: 0.5, ..Rules::default() };
+        // nobody serves: there is no room at all
+        let nobody = Drain { capacity_per_s: 0.0, patience_per_s: 0.01 };
+        let orders = Orders { drain: nobody, rate_per_s: 0.5, ..orders(Level::DivertShare, 40.0, 0.0) };
+        let entered = |place: f64| {
+            let mut gate = Gate::default();
+            let caller = Caller { place, ..SOMEBODY };
+            let mut ask = |at: f64| gate.decide(at, &caller, &orders, &rules, &Staleness::default()).enters();
+            (0..600).filter(|tenth| ask(f64::from(*tenth) / 10.0)).count()
+        };
+        assert!((29..=31).contains(&entered(0.99)), "{} in a minute at 0.5 a second", entered(0.99));
+        assert_eq!(entered(0.1), entered(0.99), "by their place or by the room");
+        assert_eq!(entered(-1.0), 0, "a redial is not a new lottery ticket");
+        // who enters because there is room counts for it: the floor is no second door
+        let mut gate = Gate::default();
+        let roomy = Orders { rate_per_s: 0.5, ..self::orders(Level::DivertShare, 0.5, 0.0) };
+        let (mut both, mut placed) = (0, 0);
+        for second in 0..60 {
+            let at = f64::from(second);
+            both += usize::from(gate.decide(at, &SOMEBODY, &roomy, &rules, &Staleness::default()).enters());
+            let low = Caller { place: 0.0, ..SOMEBODY };
+            placed += usize::from(gate.decide(at, &low, &roomy, &rules, &Staleness::default()).enters());
+        }
+        assert!(both + placed <= 35, "{both} and {placed} entered at 0.5 a second, and 5 at once");
     }
 
     #[test]

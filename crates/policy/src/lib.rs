@@ -15,6 +15,8 @@
 //! [`gate::Gate`] (orders to one call's answer).
 
 pub mod bucket;
+pub mod callback;
+pub mod containment;
 pub mod control;
 pub mod erlang;
 pub mod fair;
@@ -26,6 +28,8 @@ pub mod plan;
 pub mod rate;
 pub mod rehearsal;
 pub mod seen;
+pub mod service;
 pub mod split;
 pub mod sticky;
+pub mod vitals;
 pub mod wait;

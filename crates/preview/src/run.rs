@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use model::{Directory, QueueId, TargetId, TenantId};
-use policy::rehearsal::centre::{Centre, Crowd, Door, Gated, Open, Played};
+use policy::rehearsal::centre::{Call, Centre, Crowd, Door, Gated, Open, Played};
+use policy::sticky;
 
 use crate::answer::{Answer, Both, Compared, Estimates, Fidelity, Repeated};
 use crate::figures::{Figures, NAMES, Names, Promise, Sheet};
@@ -19,6 +22,8 @@ use crate::{Error, Fault};
 pub const SEEDS_MAX: u32 = 100;
 /// The oldest figures that may be asked for, seconds.
 pub const AGE_S_MAX: f64 = 600.0;
+/// Who is protected does not change with the hour.
+const ANY_HOUR: i64 = 0;
 /// Days with fewer calls are no measure of a simulation.
 const DAY_CALLS_MIN: u64 = 100;
 
@@ -29,6 +34,8 @@ pub struct Preview {
     recorded: Recorded,
     rebuilt: Rebuilt,
     promises: Vec<Promise>,
+    /// By so many seconds the tenant's clocks are ahead of UTC when the period begins.
+    zone_s: f64,
 }
 
 /// What is asked of it.
@@ -70,7 +77,10 @@ impl Preview {
             short_s: directory.short_abandon_ms(tenant, queue) as f64 / 1_000.0,
         };
         let promises = rebuilt.queues.iter().map(promise).collect();
-        Ok(Preview { tenant: tenant.clone(), recorded, rebuilt, promises })
+        let zone = TimeZone::get(&directory.tenant(tenant).time_zone).unwrap_or(TimeZone::UTC);
+        let begins = Timestamp::from_millisecond(rebuilt.origin.ms()).unwrap_or_default();
+        let zone_s = f64::from(zone.to_offset(begins).seconds());
+        Ok(Preview { tenant: tenant.clone(), recorded, rebuilt, promises, zone_s })
     }
 
     /// The centre that was made of the record.
@@ -194,8 +204,9 @@ impl Preview {
     ) -> Option<Played> {
         let contained = |target: &TargetId| scenario.and_then(|s| s.targets.get(target)).map_or(0.0, |p| p.containment);
         let crowd = Crowd { contained: names.targets.iter().map(contained).collect(), ..self.rebuilt.crowd.clone() };
+        let protected = self.protected(scenario.map_or(0.0, |scenario| scenario.protected_share));
         let centre = Centre {
-            calls: &self.rebuilt.calls,
+            calls: protected.as_deref().unwrap_or(&self.rebuilt.calls),
             agents: &self.rebuilt.agents,
             crowd: &crowd,
             tick_s: 1.0,
@@ -208,11 +219,22 @@ impl Preview {
             None => &mut Open,
             Some(scenario) => {
                 let held = scenario.held(&self.rebuilt.queues, &names.targets);
-                gated = Gated::new(held, self.rebuilt.origin.ms() as f64 / 1_000.0);
+                gated = Gated::new(held, self.rebuilt.origin.ms() as f64 / 1_000.0)
+                    .zone(self.zone_s)
+                    .ordered(self.rebuilt.queues.clone(), &scenario.ordered());
                 &mut gated
             }
         };
         centre.under(door, still)
+    }
+
+    /// The calls with so many of their callers protected; `None`: none of them. A caller's ticket is their own in every play.
+    fn protected(&self, share: f64) -> Option<Vec<Call>> {
+        let protected = |call: &Call| {
+            let ticket = sticky::place(&[&call.caller.to_le_bytes()[..], b"|protected"].concat(), ANY_HOUR, 0);
+            Call { protected: ticket < share, ..*call }
+        };
+        (share > 0.0).then(|| self.rebuilt.calls.iter().map(protected).collect())
     }
 
     fn answer(&self, asked: &Asked, names: &Names, mut sheets: Vec<OfSeed>) -> Answer {

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::control::{Kind, Thresholds};
-use model::{QueueId, TargetId};
-use policy::gate::Staleness;
+use model::control::{By, Kind, Order, Thresholds};
+use model::{QueueId, TargetId, Time};
 use policy::plan::rules_of;
-use policy::rehearsal::centre::{Held, Lead};
+use policy::rehearsal::centre::{self, Held, Lead};
 use policy::split::Target;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,6 +20,28 @@ pub struct Scenario {
     pub queues: BTreeMap<QueueId, Thresholds>,
     /// Where the diverted may be led.
     pub targets: BTreeMap<TargetId, Place>,
+    /// What persons and carriers order, each for a time of the period.
+    pub orders: Vec<Ordered>,
+    /// The share of the callers whom the business protects, 0 to 1. No record says who they are: they are drawn, the same under both sets
+    /// as far as the shares go.
+    pub protected_share: f64,
+}
+
+/// An order for a time of the period.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ordered {
+    /// For this queue; absent: for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueueId>,
+    /// What: as in `POST /v1/overrides`.
+    pub order: Order,
+    /// From when on, RFC 3339.
+    #[schemars(with = "String")]
+    pub from: Time,
+    /// Until when, RFC 3339.
+    #[schemars(with = "String")]
+    pub until: Time,
 }
 
 /// What a target takes, and whom it helps.
@@ -37,6 +58,8 @@ pub struct Place {
 
 /// Attempts of this long count for the protection that they give, seconds.
 const ATTEMPTS_WITHIN_S: f64 = 1_800.0;
+/// The most orders of a period.
+const ORDERS_MAX: usize = 1_000;
 
 impl Scenario {
     /// Reads TOML, or JSON where the text begins with a brace. `at` names the file or flag.
@@ -52,7 +75,7 @@ impl Scenario {
         read.map_err(|e: String| Error::refused(at, e.trim().to_owned()))
     }
 
-    /// What is in force for a tenant, with the targets that callers may be led to.
+    /// What is in force for a tenant, with the targets that callers may be led to. Orders that hold now are not orders of the period.
     pub fn in_force(tenant: &policy::plan::Tenant) -> Scenario {
         let place = |held: &policy::plan::Target| Place {
             kind: held.configured.kind,
@@ -67,6 +90,7 @@ impl Scenario {
         Scenario {
             queues: tenant.queues().map(|(queue, held)| (queue.clone(), (**held.thresholds()).clone())).collect(),
             targets: targets.map(|(target, held)| (target.clone(), place(held))).collect(),
+            ..Scenario::default()
         }
     }
 
@@ -110,7 +134,28 @@ impl Scenario {
             within("capacity_per_s", place.capacity_per_s, 10_000.0);
             within("containment", place.containment, 1.0);
         }
+        if !(0.0..=1.0).contains(&self.protected_share) {
+            fault("protected_share".to_owned(), format!("{} is not between 0 and 1", self.protected_share));
+        }
+        if self.orders.len() > ORDERS_MAX {
+            fault("orders".to_owned(), format!("{} of them; {ORDERS_MAX} at most", self.orders.len()));
+        }
+        for (number, order) in self.orders.iter().enumerate() {
+            order.faults(&self.queues, &mut |field, what| fault(format!("orders.{number}.{field}"), what));
+        }
         faults
+    }
+
+    /// The orders as a play wants them. Which of them are a carrier's makes no difference to what holds.
+    pub(crate) fn ordered(&self) -> Vec<centre::Ordered> {
+        let play = |ordered: &Ordered| centre::Ordered {
+            queue: ordered.queue.clone(),
+            order: ordered.order,
+            from: ordered.from,
+            until: ordered.until,
+            by: By::Operator("preview".into()),
+        };
+        self.orders.iter().map(play).collect()
     }
 
     /// With the targets that the other one knows and this one does not.
@@ -137,16 +182,31 @@ impl Scenario {
             };
             Some(Lead { target: targets.iter().position(|t| *t == toward.target)?, takes, weight: toward.weight })
         };
-        let stale = &thresholds.stale;
         Held {
             // a rehearsal does not need the sustainable rate, which is most of a tick's work
             rules: policy::control::Rules { goal_share: 0.0, ..rules_of(thresholds) },
-            // its figures are never older than it was told, so that the static gap never comes to pass
-            stale: Staleness { valid_s: stale.valid_s, half_way_s: stale.half_way_s, static_per_s: 0.0 },
+            stale: thresholds.stale.clone(),
             leads: thresholds.targets.iter().filter_map(lead).collect(),
             attempts_min: thresholds.protection.attempts_min,
             attempts_within_s: ATTEMPTS_WITHIN_S,
             in_vain: thresholds.protection.diverted_in_vain,
+        }
+    }
+}
+
+impl Ordered {
+    fn faults(&self, queues: &BTreeMap<QueueId, Thresholds>, fault: &mut dyn FnMut(&str, String)) {
+        if self.until <= self.from {
+            fault("until", format!("{} is not after from, {}", self.until, self.from));
+        }
+        if let Some(queue) = self.queue.as_ref().filter(|queue| !queues.contains_key(*queue)) {
+            fault("queue", format!("{:?} is held to nothing: name it among the queues", queue.as_str()));
+        }
+        match self.order {
+            Order::RateAtMost { per_s } if !(0.0..=10_000.0).contains(&per_s) => {
+                fault("order.rate_at_most.per_s", format!("{per_s} is not between 0 and 10000"));
+            }
+            _ => {}
         }
     }
 }

@@ -4,16 +4,15 @@ mod made_up;
 
 use made_up::{World, world};
 use model::Directory;
-use model::control::{Kind, Thresholds, Toward};
+use model::control::{Kind, Level, Order, Stale, Thresholds, Toward};
 use policy::control::Rules;
-use policy::gate::Staleness;
 use policy::plan::rules_of;
 use policy::rehearsal::centre::{Gated, Held, How, Lead, Played};
 use policy::split::Target;
 use preview::Error;
 use preview::rebuilt::Rebuilt;
 use preview::run::{Asked, Preview};
-use preview::scenario::{Place, Scenario};
+use preview::scenario::{Ordered, Place, Scenario};
 
 fn gate(within_s: f64) -> Scenario {
     let mut scenario = Scenario::default();
@@ -40,7 +39,7 @@ fn truth(world: &World, seed: u64, within_s: f64) -> Played {
     thresholds.goal.within_s = within_s;
     let held = Held {
         rules: Rules { goal_share: 0.0, ..rules_of(&thresholds) },
-        stale: Staleness::default(),
+        stale: Stale::default(),
         leads: vec![Lead {
             target: 0,
             takes: Target { capacity_per_s: 1.0, containment: 0.7, healthy: true },
@@ -123,6 +122,32 @@ fn a_gate_raises_the_service_level_by_leading_callers_elsewhere_and_from_no_free
 }
 
 #[test]
+fn an_order_holds_for_its_time_and_protected_callers_enter_more_often() {
+    let ready = ready(&world(2, 0.3), 2);
+    let hour = |from_s: i64, until_s: i64, order| Ordered {
+        queue: None,
+        order,
+        from: made_up::START + from_s * 1_000,
+        until: made_up::START + until_s * 1_000,
+    };
+    // the flood lasts from 9,000 to 12,600 s
+    let mut open = gate(20.0);
+    open.orders = vec![hour(0, 40_000, Order::LevelLocked { level: Level::Normal })];
+    let answer = ready.play(&asked(open, gate(20.0), 3), &|_| true).unwrap();
+    assert_eq!(answer.all.figures["diverted"].current.high, 0.0, "it is locked open");
+    assert!(answer.all.figures["diverted"].proposed.low > 0.0);
+    let mut half = gate(20.0);
+    half.orders = vec![hour(9_000, 10_800, Order::LevelLocked { level: Level::Normal })];
+    let answer = ready.play(&asked(half, gate(20.0), 3), &|_| true).unwrap();
+    assert!(answer.all.figures["diverted"].difference.low > 0.0, "{:?}", answer.all.figures["diverted"]);
+    assert!(answer.all.figures["diverted"].current.low > 0.0, "the other half of the flood is diverted");
+    let mut protected = gate(20.0);
+    protected.protected_share = 0.5;
+    let answer = ready.play(&asked(gate(20.0), protected, 3), &|_| true).unwrap();
+    assert!(answer.all.figures["diverted"].difference.high < 0.0, "{:?}", answer.all.figures["diverted"]);
+}
+
+#[test]
 fn the_head_start_of_a_priority_is_found_in_the_order_of_service() {
     let rebuilt = Rebuilt::of(&world(3, 0.0).recorded(3)).unwrap();
     let found = rebuilt.head_starts[&1];
@@ -144,6 +169,9 @@ fn everything_that_is_wrong_is_named() {
     let mut bad = gate(0.0);
     bad.queues.insert("sails".into(), Thresholds::default());
     bad.targets.clear();
+    bad.protected_share = 2.0;
+    let (order, from) = (Order::RateAtMost { per_s: -1.0 }, made_up::START);
+    bad.orders.push(Ordered { queue: Some("moon".into()), order, from, until: from });
     let wrong = Asked { seeds: 0, age_s: -1.0, queues: vec!["nobody".into()], ..asked(Scenario::default(), bad, 0) };
     let Err(Error::Refused(faults)) = ready.play(&wrong, &|_| true) else { panic!("it was played") };
     let places: Vec<&str> = faults.iter().map(|fault| fault.at.as_str()).collect();
@@ -151,6 +179,10 @@ fn everything_that_is_wrong_is_named() {
         "thresholds.queues.sails",
         "thresholds.queues.sales.goal.within_s",
         "thresholds.queues.service.targets.0.target",
+        "thresholds.protected_share",
+        "thresholds.orders.0.queue",
+        "thresholds.orders.0.until",
+        "thresholds.orders.0.order.rate_at_most.per_s",
         "seeds",
         "age_s",
         "queue",

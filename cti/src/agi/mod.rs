@@ -166,6 +166,7 @@ impl Server {
             queue: head.argument("queue").ok_or("AGI() names no queue: add the argument queue=NAME")?.into(),
             caller: given("caller").or_else(|| head.caller.clone()),
             dialled: given("dialled").or_else(|| head.dialled.clone()),
+            language: given("language").or_else(|| head.language.clone()),
             returned: head.argument("returned").is_some_and(|said| said == "1"),
         };
         ask.fault().map_or(Ok(ask), Err)
@@ -180,6 +181,7 @@ impl Server {
             ("TIDEGATE_LEVEL", &level),
             ("TIDEGATE_PLAN", &plan),
             ("TIDEGATE_OFFERS", &offers),
+            ("TIDEGATE_SERVICE", answer.service.as_deref().unwrap_or("")),
             ("TIDEGATE_DESTINATION", answer.address.as_deref().unwrap_or("")),
             ("TIDEGATE_TARGET", answer.target.as_str()),
         ];

@@ -23,6 +23,8 @@ pub struct Head {
     pub caller: Option<String>,
     /// The number that was dialled first, where it is known.
     pub dialled: Option<String>,
+    /// The channel's language, where one is set.
+    pub language: Option<String>,
     /// The arguments of `AGI()` of the form `key=value`, in order.
     pub arguments: Vec<(String, String)>,
 }
@@ -63,6 +65,7 @@ impl Head {
                 "agi_request" => head.request = value.to_owned(),
                 "agi_uniqueid" => head.uniqueid = value.to_owned(),
                 "agi_callerid" => head.caller = number_of(value),
+                "agi_language" => head.language = number_of(value),
                 "agi_dnid" => head.dialled = number_of(value),
                 _ if name.starts_with("agi_arg_") => head.argue(value),
                 _ => {}

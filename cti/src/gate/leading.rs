@@ -1,5 +1,6 @@
 //! Where a caller is led who may not enter: to the same place as a moment ago, else by their own place along the shares.
 
+use model::control::Kind;
 use policy::bucket::Bucket;
 use policy::plan::{Force, Lead, seconds};
 use policy::{split, sticky};
@@ -32,7 +33,10 @@ impl Gate {
 }
 
 fn chosen(asked: &Asked<'_>, force: &Force<'_>, buckets: &mut [Bucket], now_s: f64) -> Option<usize> {
-    let targets: Vec<split::Target> = force.leads.iter().map(|lead| lead.state).collect();
+    // who hides their number cannot be called back
+    let reachable = |kind: Kind| kind != Kind::Callback || asked.who.token.is_some();
+    let able = |lead: &Lead| split::Target { healthy: lead.state.healthy && reachable(lead.kind), ..lead.state };
+    let targets: Vec<split::Target> = force.leads.iter().map(able).collect();
     let before = &asked.before;
     if before.diverted_ms > 0 && before.queue == asked.queue_hash() {
         let same = |lead: &Lead| xxh3_64(lead.target.as_str().as_bytes()) == before.target;

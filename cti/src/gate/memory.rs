@@ -8,7 +8,9 @@ use jiff::tz::TimeZone;
 use model::control::QueueCounted;
 use model::{Directory, QueueId, TargetId, TenantId, Time};
 use policy::bucket::Bucket;
+use policy::containment::Led;
 use policy::plan::{Table, seconds};
+use policy::service::Rota;
 
 use super::state::{Enforced, Standing};
 use crate::config::{Config, Unplanned};
@@ -32,6 +34,10 @@ pub(crate) struct Memory {
     /// Where each target stands, of each tenant: its capacity is one, whichever queue leads to it.
     pub(crate) targets: Mutex<HashMap<TenantId, HashMap<TargetId, Bucket>>>,
     pub(crate) recent: Mutex<Recent>,
+    /// What becomes of those who are led elsewhere.
+    pub(crate) led: Mutex<Led>,
+    /// Whose turn it is of the call services.
+    pub(crate) rotas: Mutex<HashMap<TenantId, Rota>>,
     zones: HashMap<TenantId, TimeZone>,
 }
 
@@ -47,6 +53,8 @@ impl Memory {
             queues_max: config.queues_max,
             unplanned: config.unplanned.clone().into_iter().collect(),
             targets: Mutex::default(),
+            led: Mutex::new(Led::new(config.contained_within.signed(), config.callers_max)),
+            rotas: Mutex::default(),
             recent: Mutex::new(Recent::new(config.callers_max, config.callers_window.signed())),
             zones: directory.tenants.iter().filter_map(zone).collect(),
         }
@@ -92,11 +100,16 @@ impl Memory {
 
     /// The hour of the tenant's day.
     pub(crate) fn hour(&self, tenant: &TenantId, at: Time) -> usize {
+        usize::try_from(self.local_ms(tenant, at).div_euclid(super::HOUR_MS).rem_euclid(24)).unwrap_or(0)
+    }
+
+    /// A moment on the tenant's own clock, milliseconds.
+    pub(crate) fn local_ms(&self, tenant: &TenantId, at: Time) -> i64 {
         let zone = self.zones.get(tenant);
         let offset_ms = zone
             .zip(Timestamp::from_millisecond(at.ms()).ok())
             .map_or(0, |(zone, at)| i64::from(zone.to_offset(at).seconds()) * 1_000);
-        usize::try_from((at.ms() + offset_ms).div_euclid(super::HOUR_MS).rem_euclid(24)).unwrap_or(0)
+        at.ms() + offset_ms
     }
 
     /// What came so far.

@@ -61,6 +61,7 @@ async fn ask(door: &Door, query: RawQuery, headers: &HeaderMap, body: Body) -> R
         queue: needed(&["queue"])?.into(),
         caller: find(&["caller", "Caller-Caller-ID-Number"]),
         dialled: find(&["dialled", "Caller-Destination-Number"]),
+        language: find(&["language"]),
         returned: find(&["returned"]).is_some_and(|said| said == "1"),
     };
     door.answer(&who, &ask, began)

@@ -1,6 +1,7 @@
 //! `POST /v1/route`: the same question over HTTP, and the forms that FreeSWITCH understands.
 
 mod freeswitch;
+mod hardphone;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use service::http::{Guard, Problem, Role, with_fallbacks};
 
 use crate::ask::{Answer, Ask};
 use crate::gate::{Channel, Gate};
+use crate::hardphone::Shared;
 
 /// The largest body: an ask has some two hundred bytes, FreeSWITCH tells some ten thousand more.
 const BODY_MAX: usize = 64 << 10;
@@ -24,6 +26,7 @@ const BODY_MAX: usize = 64 << 10;
 #[derive(Clone)]
 pub(crate) struct Door {
     pub(crate) gate: Arc<Gate>,
+    pub(crate) phones: Arc<Shared>,
     pub(crate) guard: Guard,
     pub(crate) directory: Arc<Directory>,
     pub(crate) clock: Clock,
@@ -34,7 +37,8 @@ pub(crate) fn router(door: Door) -> Router {
         .route("/v1/route", post(route))
         .route("/v1/route/text", get(freeswitch::text).post(freeswitch::text))
         .route("/v1/route/httapi", get(freeswitch::httapi).post(freeswitch::httapi))
-        .route("/v1/route/plan", get(plan));
+        .route("/v1/route/plan", get(plan))
+        .route("/v1/hard-phones", get(hardphone::show));
     with_fallbacks(routes).with_state(Arc::new(door))
 }
 

@@ -8,18 +8,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::{Journal, Stream};
+use model::Time;
 use service::health::{Check, Pulse};
 use service::{Clock, Drain, metric};
 
 use crate::follow::Reader;
 use crate::gate::Gate;
+use crate::hardphone::Shared;
 pub use queues::Now;
-use queues::Queues;
+pub(crate) use queues::Queues;
 
 /// Records and bytes of one read.
 const READ: (usize, usize) = (2_000, 4 << 20);
 /// The shortest time between two pictures of all queues.
 const TICK: Duration = Duration::from_millis(200);
+/// The shortest time between two maps of the desk phones.
+const PHONES_TICK: Duration = Duration::from_secs(1);
 /// How often the loop turns when nothing comes.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -27,6 +31,7 @@ const IDLE: Duration = Duration::from_secs(1);
 pub(crate) struct Follow {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) gate: Arc<Gate>,
+    pub(crate) phones: Arc<Shared>,
     pub(crate) clock: Clock,
     pub(crate) drain: Drain,
     pub(crate) health: Check,
@@ -42,7 +47,7 @@ impl Follow {
         let reader = Reader { journal, stream, clock, drain, health };
         let mut next = reader.beginning().await;
         let mut queues = Queues::default();
-        let mut painted = None;
+        let (mut painted, mut mapped) = (None, None);
         while !drain.is_started() {
             self.pulse.beat();
             let read = self.read(&reader, &mut next, &mut queues).await;
@@ -51,6 +56,10 @@ impl Follow {
             if due {
                 painted = Some(now);
                 self.paint(&queues);
+                if mapped.is_none_or(|at| now.saturating_sub(at) >= PHONES_TICK) && queues.is_whole() {
+                    mapped = Some(now);
+                    self.phones.see(&queues.people(), Time(clock.now_ms()));
+                }
             }
             if !read {
                 reader.wait_for_any(&next, if due { IDLE } else { TICK }).await;

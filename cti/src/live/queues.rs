@@ -1,6 +1,6 @@
 //! Who waits and who is free, of each queue, from the frames of `views`. Pure.
 //!
-//! Only what the gate asks for is kept: queues, who works for them, agents and sources. Frames are merged as `store::frame` says: the
+//! Only what the gate asks for is kept: queues, who works for them, agents, their phones, and sources. Frames are merged as `store::frame` says: the
 //! newest version of each partition's part, added up; a new owner that is complete clears what the former one left.
 
 use std::collections::{BTreeMap, HashMap};
@@ -33,9 +33,9 @@ pub struct Queues {
     malformed: u64,
 }
 
-/// Whether a view of this key says anything about queues.
+/// Whether a view of this key says anything about queues, or of the phones of who works for them.
 fn matters(view: &str) -> bool {
-    ["queue/", "members/", "agent/", "source/"].iter().any(|kind| view.starts_with(kind))
+    ["queue/", "members/", "agent/", "source/", "device/"].iter().any(|kind| view.starts_with(kind))
 }
 
 impl Queues {
@@ -108,6 +108,18 @@ impl Queues {
             merged.merge(view);
             merged
         }))
+    }
+
+    /// Whether a partition was heard of to the end of what it had.
+    pub fn is_whole(&self) -> bool {
+        !self.folds.is_empty()
+    }
+
+    /// Who works where on which phone: members of queues, devices, and the sources that they were heard from.
+    pub fn people(&self) -> Vec<View> {
+        let kinds = ["members/", "device/", "source/"];
+        let keys = self.views.keys().filter(|key| kinds.iter().any(|kind| key.starts_with(kind)));
+        keys.filter_map(|key| self.merged(key)).collect()
     }
 
     /// Every queue that somebody works for or waits in; nothing before a partition was heard of.

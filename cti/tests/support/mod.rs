@@ -93,6 +93,7 @@ pub fn ask(caller: &str) -> Ask {
         queue: "sales".into(),
         caller: Some(caller.to_owned()),
         dialled: Some("5001".to_owned()),
+        language: None,
         returned: false,
     }
 }

@@ -6,7 +6,6 @@
 //! which is a little less. What all sides count must agree. Runs alternate; the figures are medians. A core is counted by the processor
 //! time that was spent on it.
 
-mod centre;
 mod duck;
 mod ours;
 mod recorded;
@@ -34,7 +33,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> anyhow::Result<()> {
     let work = tempfile::tempdir()?;
     let file = work.path().join("centre.ndjson");
-    write_lines(&file, centre::day(CALLS, SEED))?;
+    write_lines(&file, bench::centre::day(CALLS, SEED))?;
     let mut finding = Finding::new(
         "fold",
         "how fast JSON events are decoded and folded on one core, beside DuckDB on the same file",

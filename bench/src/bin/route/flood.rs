@@ -94,6 +94,7 @@ impl Centre {
             queue: self.queue.into(),
             caller: Some(format!("4930{:06}", caller % 200_000)),
             dialled: Some("5001".to_owned()),
+            language: None,
             returned: false,
         }
     }

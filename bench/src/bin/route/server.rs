@@ -30,6 +30,8 @@ pub struct Server {
     pub token: String,
     /// The gate; the peer has none.
     pub gate: Option<Arc<Gate>>,
+    /// What the gate follows, and tells.
+    pub journal: Option<Arc<dyn Journal>>,
     thread: String,
     drain: Drain,
 }
@@ -50,7 +52,7 @@ impl Server {
         config.agi.listen = Listen::loopback(0);
         let context = Context::new("cti", "cti-1", clock.clone(), &Seeds::fixed(1));
         let journal: Arc<dyn Journal> = Memory::new(Topology::default(), clock.clone());
-        let context = context.with_shared(journal);
+        let context = context.with_shared(Arc::clone(&journal));
         let drain = context.drain.clone();
         let begin = move |told: std::sync::mpsc::SyncSender<Begun>| async move {
             let cti = Cti::build(config, &context).await?;
@@ -63,7 +65,9 @@ impl Server {
             cti.run(context).await?;
             anyhow::Ok(())
         };
-        start("gate", token, drain, begin)
+        let mut server = start("gate", token, drain, begin)?;
+        server.journal = Some(journal);
+        Ok(server)
     }
 
     /// An axum handler that reads the same question and answers something of the same size, and knows nothing.
@@ -126,5 +130,5 @@ where
     };
     std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
     let (http, agi, gate, thread) = heard.recv_timeout(Duration::from_secs(30)).context("a server did not begin")?;
-    Ok(Server { http, agi, token, gate, thread, drain })
+    Ok(Server { http, agi, token, gate, journal: None, thread, drain })
 }

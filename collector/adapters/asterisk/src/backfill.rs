@@ -128,6 +128,16 @@ impl Translator {
             Verb::Withdraw(left) => self.gave_up(call, uid, queue, left.wait_s, QueueExit::Overflow, at, edge),
             Verb::RingNoAnswer { ring_ms } => self.rang_out(call, line, &agent, queue, *ring_ms, at),
             Verb::RingCanceled { ring_ms } => self.rang_until_left(call, &agent, queue, *ring_ms, at),
+            Verb::DeskEnter { caller, why } => {
+                if !(edge && call.joins.contains_key(&format!("{uid}|{queue}"))) {
+                    call.ani = call.ani.take().or_else(|| caller.clone());
+                    self.at_desks(call, uid, queue, why, at);
+                }
+            }
+            Verb::DeskConnect { hold_s, channel } => {
+                self.desk_connected(call, line, uid, queue, (*hold_s, channel), at)
+            }
+            Verb::DeskEnd { answered, hold_s, .. } => self.desk_ended(call, uid, queue, (*answered, *hold_s), at, edge),
             _ => {}
         }
     }
@@ -157,6 +167,53 @@ impl Translator {
         } else {
             self.settle_exit(call, cause);
         }
+    }
+
+    /// A desk phone answered: the line names it where it would name an agent.
+    fn desk_connected(
+        &mut self,
+        call: &mut Call,
+        line: &QueueLogLine,
+        uid: &str,
+        queue: &str,
+        (hold_s, channel): (u64, &Option<String>),
+        at: i64,
+    ) {
+        let device = line.agent.clone().unwrap_or_default();
+        let agent = self.agent_of(&device);
+        let dest = channel.clone().unwrap_or_else(|| format!("log-{agent}-{at}"));
+        if device.is_empty() || call.answered.contains(&dest) {
+            return;
+        }
+        self.stay_until(call, uid, queue, hold_s, at);
+        self.answered_at_desk(call, &dest, &agent, &device, at);
+    }
+
+    /// The caller is done with the desk phones: the talk is over, or nobody had answered.
+    fn desk_ended(
+        &mut self,
+        call: &mut Call,
+        uid: &str,
+        queue: &str,
+        (answered, hold_s): (bool, u64),
+        at: i64,
+        edge: bool,
+    ) {
+        if !answered {
+            self.gave_up(call, uid, queue, hold_s, QueueExit::Abandoned, at, edge);
+            call.hung_by = Some(Party::Caller);
+            return;
+        }
+        let mine = |talk: &crate::state::Talk| talk.desk && talk.queue.as_deref() == Some(queue);
+        let Some((dest, talk)) = call.talks.iter().find(|(_, talk)| mine(talk)).map(|(d, t)| (d.clone(), t.clone()))
+        else {
+            return;
+        };
+        call.talks.remove(&dest);
+        // who hung up first, the log does not say
+        let released = call::Released { agent: Some(talk.agent.as_str().into()), by: Party::Unknown, talked_ms: None };
+        self.say_call(call, at, released, format!("released|{dest}"));
+        self.talk_gone(&talk, &dest, at);
     }
 
     fn completed(&mut self, call: &mut Call, agent: &str, queue: &str, by: Party, at: i64) {
@@ -216,7 +273,7 @@ impl Translator {
 
     fn alert(&self, agent: &str, queue: &str, since_us: i64) -> Alert {
         let device = self.device_of(agent, agent);
-        Alert { agent: agent.into(), device, queue: Some(queue.into()), since_us, cancelled_us: None }
+        Alert { agent: agent.into(), device, queue: Some(queue.into()), since_us, cancelled_us: None, desk: false }
     }
 
     fn member_line(&mut self, line: &QueueLogLine, queue: &str, at: i64) {
@@ -275,6 +332,9 @@ fn begins(verb: &Verb) -> bool {
             | Verb::ExitEmpty(_)
             | Verb::ExitWithKey { .. }
             | Verb::Withdraw(_)
+            | Verb::DeskEnter { .. }
+            | Verb::DeskConnect { .. }
+            | Verb::DeskEnd { .. }
     )
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use ami::Login;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use service::config::{ConfigFile, Millis, Problems, Secret};
@@ -46,17 +47,6 @@ pub struct Config {
     /// At most so many queues, agents, devices and trunks, each, are followed at once, and four times as many memberships;
     /// more are set aside.
     pub names_max: usize,
-}
-
-/// How to log in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Login {
-    /// By challenge and response.
-    #[default]
-    Md5,
-    /// By the secret itself.
-    Plain,
 }
 
 /// Which channels lead outside. `*` stands for any text.
@@ -119,6 +109,8 @@ pub struct Words {
     pub ivr_input_values: bool,
     /// The end of `Queue()`, with headers `Queue` and `QueueStatus` (${QUEUESTATUS}).
     pub queue_left: String,
+    /// Desk phones ring for a queue without its application, with headers `Queue` and `Why` (`deploy/asterisk`).
+    pub hard_phone: String,
     /// A survey's result, with headers `Score` and `ScoreMax`.
     pub survey: String,
     /// Events whose own headers are business data of the call.
@@ -186,6 +178,7 @@ impl Default for Words {
             ivr_input: "IvrInput".into(),
             ivr_input_values: false,
             queue_left: "QueueLeft".into(),
+            hard_phone: "TidegateHardphone".into(),
             survey: "Survey".into(),
             data: Vec::new(),
         }

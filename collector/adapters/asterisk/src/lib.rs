@@ -8,13 +8,11 @@
 //! - **Invariant:** facts, their times and their ids depend on the PBX's words alone ([`translate`]).
 //! - **Invariant:** memory is bounded: frames, lists, channels and what is remembered of a call.
 //!
-//! Start at [`session`] for the life of a link, at [`translate`] for what the events mean.
+//! Start at [`session`] for the life of a link (the protocol itself is the crate `ami`), at [`translate`] for what the events mean.
 
 pub mod action;
 pub mod backfill;
 pub mod config;
-pub mod frame;
-pub mod link;
 pub mod order;
 pub mod pattern;
 pub mod reconcile;
@@ -23,5 +21,6 @@ pub mod snapshot;
 pub mod state;
 pub mod translate;
 
+pub use ami::frame;
 pub use config::{Config, Plan};
 pub use session::Asterisk;

@@ -60,13 +60,7 @@ pub fn technology(channel: &str) -> Technology {
     }
 }
 
-/// The endpoint of a channel: `PJSIP/101` of `PJSIP/101-0000002a`.
-pub fn endpoint(channel: &str) -> &str {
-    match channel.rsplit_once('-') {
-        Some((endpoint, tail)) if tail.len() >= 6 && tail.bytes().all(|b| b.is_ascii_hexdigit()) => endpoint,
-        _ => channel,
-    }
-}
+pub use adapter_queue_log::line::endpoint;
 
 /// The other half of a Local channel: `…;2` of `…;1`.
 pub fn other_half(channel: &str) -> Option<String> {

@@ -177,6 +177,9 @@ impl Translator {
         let wait_s: i64 = frame.number("Wait").filter(|s| (0..864_000).contains(s)).unwrap_or(0);
         let since = (now_us - wait_s * 1_000_000).max(call.began_us);
         self.enter_queue(&mut call, uid, queue, frame.number("Position"), frame.number("Priority"), since);
+        if let Some(stay) = call.stay.as_mut().filter(|stay| stay.uid == uid && stay.queue == queue) {
+            stay.desk = false;
+        }
         self.put(call);
     }
 
@@ -224,7 +227,7 @@ impl Translator {
             let (Some(uid), Some(channel)) = (frame.get("Uniqueid"), frame.get("Channel")) else { continue };
             let since = begun.get(uid).copied().unwrap_or_else(|| self.now_us());
             let Some(mut call) = self.call_of(uid).and_then(|id| self.take(&id)) else { continue };
-            let is_phone = call.legs.get(uid).is_some_and(|leg| leg.kind == Kind::Phone);
+            let is_phone = !call.drill && call.legs.get(uid).is_some_and(|leg| leg.kind == Kind::Phone);
             let (device, since) = (endpoint(channel).to_owned(), since.max(call.last_us));
             let agent = self.agent_of(&device);
             let dialled = is_phone && call.caller != uid;
@@ -251,7 +254,9 @@ impl Translator {
         };
         self.say_call(call, since, alerting, format!("alerting|{uid}"));
         self.alert_begun(&agent, uid, &call.id, queue.as_deref(), since);
-        call.alerts.insert(uid.to_owned(), Alert { agent, device, queue, since_us: since, cancelled_us: None });
+        let desk = call.stay.as_ref().is_some_and(|stay| stay.desk);
+        let alert = Alert { agent, device, queue, since_us: since, cancelled_us: None, desk };
+        call.alerts.insert(uid.to_owned(), alert);
     }
 
     /// Closes what is gone indeed, no earlier than `last_seen_us`, and says that the snapshot was taken.
@@ -303,8 +308,13 @@ impl Translator {
                     let device = call.legs.get(phone).map(|leg| endpoint(&leg.name).to_owned()).unwrap_or_default();
                     let agent = self.agent_of(&device);
                     let at = (*since).max(call.last_us);
-                    self.connect(&mut call, phone, &agent, &device, at);
+                    match stay.desk {
+                        true => self.answered_at_desk(&mut call, phone, &agent, &device, at),
+                        false => self.connect(&mut call, phone, &agent, &device, at),
+                    }
                 }
+                // no queue lists those for whom desk phones ring; their channel is there, and its end will tell
+                _ if stay.desk => {}
                 _ => {
                     let at_us = call.last_us.max(last_seen_us);
                     if let Some(stay) = call.stay.as_mut() {

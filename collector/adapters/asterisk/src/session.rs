@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter::{Adapter, Batch, Context, Fault, Session};
+use ami::link::Link;
 use async_trait::async_trait;
 use bytes::Bytes;
 use model::{SourceId, Time};
@@ -12,9 +13,8 @@ use service::config::Problems;
 
 use crate::action::{Action, filters};
 use crate::backfill;
-use crate::config::{Config, Login, Plan};
+use crate::config::{Config, Plan};
 use crate::frame::{Frame, Item};
-use crate::link::Link;
 use crate::order::Order;
 use crate::reconcile::Gone;
 use crate::snapshot::{Snapshot, Step};
@@ -69,11 +69,12 @@ impl Adapter for Asterisk {
 
     async fn connect(plan: &Arc<Plan>, context: Context) -> Result<Live, Fault> {
         let config = &plan.config;
-        let mut link = Link::open(&config.host, config.port).await?;
-        let banner = link.banner().await?;
-        login(&mut link, config).await?;
+        let mut link = Link::open(&config.host, config.port).await.map_err(fault)?;
+        let banner = link.banner().await.map_err(fault)?;
+        let secret = config.secret.read().map_err(|e| Fault::Refused(e.to_string()))?;
+        link.login(config.login, &config.username, &secret).await.map_err(fault)?;
         for filter in filters() {
-            let answer = link.ask(&filter).await?;
+            let answer = link.ask(&filter).await.map_err(fault)?;
             if answer.response() != Some("Success") {
                 tracing::warn!(
                     message = answer.get("Message"),
@@ -82,15 +83,15 @@ impl Adapter for Asterisk {
                 break;
             }
         }
-        let settings = link.ask(&Action::new("CoreSettings")).await?;
+        let settings = link.ask(&Action::new("CoreSettings")).await.map_err(fault)?;
         tracing::info!(%banner, version = settings.get("AsteriskVersion"), system = settings.get("SystemName"), "logged in");
         let mut translator = Translator::new(Arc::clone(plan), &context.known.state);
         if let Some(seen) = context.known.last_seen {
             translator.blind_since(seen);
         }
         fill_gap(&mut translator, plan, &context).await;
-        link.ask(&Action::new("Events").with("EventMask", "on")).await?;
-        let pong = link.ask(&Action::new("Ping")).await?;
+        link.ask(&Action::new("Events").with("EventMask", "on")).await.map_err(fault)?;
+        let pong = link.ask(&Action::new("Ping")).await.map_err(fault)?;
         let mut live = Live::new(link, translator, Arc::clone(plan), context);
         if let Some(us) = pong.timestamp_us() {
             live.hear(us);
@@ -101,28 +102,13 @@ impl Adapter for Asterisk {
     }
 }
 
-async fn login(link: &mut Link, config: &Config) -> Result<(), Fault> {
-    let secret = config.secret.read().map_err(|e| Fault::Refused(e.to_string()))?;
-    let action = match config.login {
-        Login::Plain => Action::login_plain(&config.username, &secret),
-        Login::Md5 => {
-            let answer = link.ask(&Action::challenge()).await?;
-            let challenge =
-                answer.get("Challenge").ok_or_else(|| Fault::Refused("the PBX gives no MD5 challenge".into()))?;
-            Action::login_md5(&config.username, &secret, challenge)
-        }
-    };
-    let answer = link.ask(&action).await.map_err(|fault| match fault {
-        // A name or a secret with a line end in it is the operator's to correct.
-        Fault::Bug(why) => Fault::Refused(why),
-        other => other,
-    })?;
-    match answer.response() {
-        Some("Success") => Ok(()),
-        _ => {
-            let why = answer.get("Message").unwrap_or("no reason given");
-            Err(Fault::Refused(format!("login of {:?}: {why}", config.username)))
-        }
+/// What the link says, as the runtime of adapters wants to hear it.
+fn fault(fault: ami::Fault) -> Fault {
+    match fault {
+        ami::Fault::Transient(why) => Fault::Transient(why),
+        ami::Fault::Refused(why) => Fault::Refused(why),
+        ami::Fault::Malformed(why) => Fault::Malformed(why),
+        ami::Fault::Bug(why) => Fault::Bug(why),
     }
 }
 
@@ -172,7 +158,7 @@ impl Live {
         let link = &mut self.link;
         let (snapshot, actions) = Snapshot::ask(|| link.next_id());
         for (id, action) in actions {
-            self.link.send(&id, &action)?;
+            self.link.send(&id, &action).map_err(fault)?;
         }
         self.snapshot = Some(snapshot);
         Ok(())
@@ -280,7 +266,7 @@ impl Live {
 
     fn send_ping(&mut self) -> Result<String, Fault> {
         let id = self.link.next_id();
-        self.link.send(&id, &Action::new("Ping"))?;
+        self.link.send(&id, &Action::new("Ping")).map_err(fault)?;
         let now = self.clock.monotonic();
         self.ping = Some((id.clone(), now));
         self.next_ping = now + self.plan.config.ping_every.duration();
@@ -326,7 +312,7 @@ impl Live {
         tokio::select! {
             biased;
             read = self.link.turn() => {
-                if let Some(bytes) = read?
+                if let Some(bytes) = read.map_err(fault)?
                     && self.raw.len() < RAW_CHUNKS_MAX
                 {
                     self.raw.push(bytes);

@@ -59,6 +59,9 @@ pub struct Stay {
     /// It is over, and why is not known yet.
     #[serde(default)]
     pub left: Option<Left>,
+    /// The dialplan rings desk phones for it; the queue itself knows nothing of it.
+    #[serde(default)]
+    pub desk: bool,
 }
 
 /// The end of a stay whose cause what follows decides.
@@ -90,6 +93,9 @@ pub struct Alert {
     /// The PBX took the ringing back, when: what follows says why.
     #[serde(default)]
     pub cancelled_us: Option<i64>,
+    /// The dialplan rings it, not the queue: no event of the queue will follow.
+    #[serde(default)]
+    pub desk: bool,
 }
 
 /// An agent in conversation.
@@ -107,6 +113,9 @@ pub struct Talk {
     /// On hold now.
     #[serde(default)]
     pub held: bool,
+    /// Answered at a desk phone without the queue: no event of the queue will end it.
+    #[serde(default)]
+    pub desk: bool,
 }
 
 /// An agent asks a third party within the same call (AMI or feature-code attended transfer).
@@ -195,6 +204,8 @@ pub struct Call {
     pub marks: Vec<Mark>,
     /// What is done and does not come again, however often it is told: `gone UID`, `rung UID`, `done UID`.
     pub past: Vec<String>,
+    /// A test call of a drill: nothing is said of it.
+    pub drill: bool,
 }
 
 /// A membership in one queue.

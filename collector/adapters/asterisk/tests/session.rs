@@ -379,3 +379,65 @@ async fn facts_of_live_events_carry_no_mark_and_two_sessions_agree_on_every_id()
     assert!(ids(&one).len() > 15);
     assert_eq!(ids(&one), ids(&two));
 }
+
+/// A caller for whom desk phones ring, as it was known when the link broke.
+fn at_the_desks() -> Story {
+    let mut before = Story::default();
+    before.member("sales", "PJSIP/101").at(0).caller("1");
+    before.on("UserEvent", "1", &[("UserEvent", "TidegateHardphone"), ("Queue", "sales"), ("Why", "silent")]);
+    before.at(100).phone("2", "PJSIP/101", "1").pair("DialBegin", "1", "2", &[]);
+    before
+}
+
+#[tokio::test]
+async fn a_caller_at_desk_phones_is_in_no_queues_list_and_is_not_lost_for_that() {
+    let rows = vec![
+        channel("1", "PJSIP/trunk-00000001", "1", "4", "00:00:08", ""),
+        channel("2", "PJSIP/101-00000002", "1", "5", "00:00:08", ""),
+    ];
+    let pbx = Pbx::start(Script { rows, clock_us: later(8_000), ..Script::default() });
+    let (facts, known) = listen(config(pbx.port), known_after(&at_the_desks(), 1000), 250).await;
+    assert_eq!(lines(&facts, "call/1"), [""; 0], "it waits, and that is known");
+    let rows = vec![
+        channel("1", "PJSIP/trunk-00000001", "1", "6", "00:01:00", "b1"),
+        channel("2", "PJSIP/101-00000002", "1", "6", "00:01:00", "b1"),
+    ];
+    let pbx = Pbx::start(Script { rows, clock_us: later(60_000), ..Script::default() });
+    let (facts, known) = listen(config(pbx.port), known, 250).await;
+    let said = lines(&facts, "call/1");
+    assert!(said[0].ends_with("dequeued sales answered") && said[1].ends_with("answered 101 sales"), "{said:?}");
+    let pbx = Pbx::start(Script { clock_us: later(90_000), ..Script::default() });
+    let (facts, _) = listen(config(pbx.port), known, 250).await;
+    assert!(lines(&facts, "call/1").last().is_some_and(|last| last.contains("ended")), "no queue has to end it");
+}
+
+#[tokio::test]
+async fn a_talk_at_a_desk_phone_that_began_while_nobody_watched_is_known_once_and_ends_with_its_channel() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("queue_log");
+    let second = BEGIN_US / 1_000_000;
+    let text = [(2, "1|sales|NONE|TGDESKENTER|0301234567|silent"), (5, "1|sales|PJSIP/101-00000002|TGDESKCONNECT|3|2")];
+    let text: String = text.iter().map(|(at, rest)| format!("{}|{rest}\n", second + at)).collect();
+    std::fs::write(&log, text).unwrap();
+    let mut config = config(0);
+    config.backfill.queue_log = log;
+    let mut before = Story::default();
+    before.member("sales", "PJSIP/101");
+    let rows = vec![
+        channel("1", "PJSIP/trunk-00000001", "1", "6", "00:00:08", "b1"),
+        channel("2", "PJSIP/101-00000002", "1", "6", "00:00:05", "b1"),
+    ];
+    let mut story = Story::default();
+    story
+        .at(20_000)
+        .event("Hangup", &[("Channel", "PJSIP/101-00000002"), ("Uniqueid", "2"), ("Linkedid", "1"), ("Cause", "16")]);
+    story
+        .event("Hangup", &[("Channel", "PJSIP/trunk-00000001"), ("Uniqueid", "1"), ("Linkedid", "1"), ("Cause", "16")]);
+    let pbx = Pbx::start(Script { rows, story: story.bytes(), clock_us: later(10_000), ..Script::default() });
+    config.port = pbx.port;
+    let (facts, _) = listen(config, known_after(&before, 1000), 250).await;
+    let said = lines(&facts, "call/1");
+    let count = |what: &str| said.iter().filter(|said| said.contains(what)).count();
+    assert_eq!((count("queued sales"), count("dequeued sales answered")), (2, 1), "{said:?}");
+    assert_eq!((count("answered 101 sales"), count("released 101"), count("ended")), (1, 1, 1), "{said:?}");
+}

@@ -6,6 +6,7 @@
 //! Start at [`mod@line`]: the file's lines, typed (the asterisk adapter fills its gaps from them too); then [`translate`].
 
 pub mod config;
+mod desks;
 pub mod line;
 mod session;
 pub mod translate;

@@ -131,6 +131,29 @@ pub enum Verb {
         /// The new one.
         penalty: i32,
     },
+    /// The dialplan rings desk phones of the queue for the caller, without the queue (`TGDESKENTER`, deploy/asterisk).
+    DeskEnter {
+        /// The caller's number.
+        caller: Option<String>,
+        /// The dialplan's own word for why: `switch`, `silent`, `ordered`.
+        why: String,
+    },
+    /// A desk phone answered (`TGDESKCONNECT`); the agent of the line is the phone.
+    DeskConnect {
+        /// How long the caller waited.
+        hold_s: u64,
+        /// The Uniqueid of the phone's channel.
+        channel: Option<String>,
+    },
+    /// The caller is done with the desk phones (`TGDESKEND`).
+    DeskEnd {
+        /// A phone had answered; otherwise the caller gave up.
+        answered: bool,
+        /// How long the caller had waited until the answer or the end.
+        hold_s: u64,
+        /// How long they spoke.
+        talk_s: u64,
+    },
     /// The PBX started its queues: everybody who waited before is gone.
     QueueStart,
     /// The queues' configuration was read again.
@@ -197,13 +220,24 @@ impl QueueLogLine {
         if let Some(long) = [call, queue, agent].into_iter().find(|name| name.len() > NAME_BYTES_MAX) {
             return Err(Error::Name(long.len()));
         }
+        let verb = verb(word, data)?;
+        // where an agent stands elsewhere, the phone's channel does
+        let agent = if matches!(verb, Verb::DeskConnect { .. }) { endpoint(agent) } else { agent };
         Ok(QueueLogLine {
             at: seconds(at).ok_or_else(|| Error::Time((*at).to_owned()))?,
             call: named(call),
             queue: named(queue),
             agent: named(agent),
-            verb: verb(word, data)?,
+            verb,
         })
+    }
+}
+
+/// The endpoint of a channel: `PJSIP/101` of `PJSIP/101-0000002a`.
+pub fn endpoint(channel: &str) -> &str {
+    match channel.rsplit_once('-') {
+        Some((endpoint, tail)) if tail.len() >= 6 && tail.bytes().all(|b| b.is_ascii_hexdigit()) => endpoint,
+        _ => channel,
     }
 }
 
@@ -250,6 +284,9 @@ fn verb(word: &str, data: &[&str]) -> Result<Verb, Error> {
         "WITHDRAW" => Verb::Withdraw(left(0)),
         "RINGNOANSWER" => Verb::RingNoAnswer { ring_ms: number(0) },
         "RINGCANCELED" => Verb::RingCanceled { ring_ms: number(0) },
+        "TGDESKENTER" => Verb::DeskEnter { caller: some(0), why: text(1) },
+        "TGDESKCONNECT" => Verb::DeskConnect { hold_s: number(0), channel: some(1) },
+        "TGDESKEND" => Verb::DeskEnd { answered: text(0) == "ANSWER", hold_s: number(1), talk_s: number(2) },
         "ADDMEMBER" => Verb::AddMember { paused: text(0) == "PAUSED" },
         "REMOVEMEMBER" => Verb::RemoveMember,
         "PAUSE" => Verb::Pause { reason: some(0) },
@@ -300,6 +337,10 @@ mod tests {
                 "EXITWITHKEY|5|1|2|9",
                 Verb::ExitWithKey { key: "5".into(), left: Left { position: 1, original_position: 2, wait_s: 9 } },
             ),
+            ("TGDESKENTER|0301|silent", Verb::DeskEnter { caller: Some("0301".into()), why: "silent".into() }),
+            ("TGDESKCONNECT|4|17.2", Verb::DeskConnect { hold_s: 4, channel: Some("17.2".into()) }),
+            ("TGDESKEND|ANSWER|4|60", Verb::DeskEnd { answered: true, hold_s: 4, talk_s: 60 }),
+            ("TGDESKEND||9", Verb::DeskEnd { answered: false, hold_s: 9, talk_s: 0 }),
             ("RINGNOANSWER|5000", Verb::RingNoAnswer { ring_ms: 5000 }),
             ("PAUSE|lunch", Verb::Pause { reason: Some("lunch".into()) }),
             ("ADDMEMBER|", Verb::AddMember { paused: false }),

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::event::agent::{self, State};
 use model::event::call::{
-    AlertCancelled, Answered, Dequeued, Destination, Direction, Ended, Offered, Party, QueueExit, Queued, Released,
-    Rona, TransferKind, Transferred,
+    AlertCancelled, Answered, Dequeued, Destination, Ended, Party, QueueExit, Released, Rona, TransferKind, Transferred,
 };
 use model::event::queue::{MemberAdded, MemberPaused, MemberRemoved};
-use model::{AgentId, CallId, Event, Fact, Number, Quality, QueueId, Subject, Time};
+use model::{AgentId, CallId, Event, Fact, Quality, QueueId, Subject, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::line::{Left, QueueLogLine, Talk, Verb};
@@ -35,11 +34,17 @@ pub struct Memory {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct OpenCall {
+pub(crate) struct OpenCall {
     /// Where it waits now, since when, and the order of the line that said so.
-    waiting: Option<(String, i64, u64)>,
+    pub(crate) waiting: Option<(String, i64, u64)>,
     /// When it left for somewhere the file does not follow, and by whose doing.
     gone: Option<(i64, Party)>,
+    /// It waits at desk phones; the queue itself knows nothing of it.
+    #[serde(default)]
+    pub(crate) desk: bool,
+    /// Who answered at a desk phone.
+    #[serde(default)]
+    pub(crate) desk_agent: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,6 +52,13 @@ struct Member {
     queues: BTreeSet<String>,
     paused: Option<String>,
     is_paused: bool,
+}
+
+impl Memory {
+    /// Whether a call is remembered.
+    pub(crate) fn knows(&self, call: &str) -> bool {
+        self.calls.contains_key(call)
+    }
 }
 
 /// Translates lines, in the order of the file.
@@ -61,15 +73,15 @@ pub struct Translator {
 }
 
 /// The facts of one line, made under its name.
-struct Line<'a> {
-    text: &'a str,
-    at: Time,
-    seq: u64,
+pub(crate) struct Line<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) at: Time,
+    pub(crate) seq: u64,
     facts: Vec<Fact>,
 }
 
 impl Line<'_> {
-    fn add(&mut self, subject: Subject, event: impl Into<Event>) -> &mut Fact {
+    pub(crate) fn add(&mut self, subject: Subject, event: impl Into<Event>) -> &mut Fact {
         let event = event.into();
         // The line itself is the vendor's reference: a line that is there twice happened once.
         let reference = format!("queue_log|{}|{}|{subject}", self.text, event.ty());
@@ -103,9 +115,7 @@ impl Translator {
         let agent = line.agent.as_deref().map(|name| self.agent(name));
         match (&line.call, &line.queue) {
             // In lines about members the call field holds who asked for it (`MANAGER`, `CLI`).
-            (Some(call), Some(queue)) if !about_member(&line.verb) => {
-                self.of_call(&mut out, call, queue, agent, &line.verb)
-            }
+            (Some(call), Some(queue)) if !about_member(&line.verb) => self.of_call(&mut out, call, queue, agent, line),
             _ => self.of_agent(&mut out, line.queue.as_deref(), agent, &line.verb),
         }
         out.facts
@@ -126,7 +136,7 @@ impl Translator {
         seq(at.ms(), number)
     }
 
-    fn agent(&self, name: &str) -> AgentId {
+    pub(crate) fn agent(&self, name: &str) -> AgentId {
         AgentId::new(self.agents.get(name).map_or(name, String::as_str))
     }
 
@@ -144,8 +154,19 @@ impl Translator {
         }
     }
 
+    /// Whether the configuration gives a name to this.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.agents.contains_key(name)
+    }
+
+    /// Whether a call waits at the desk phones of this queue.
+    pub(crate) fn waits_at_desks(&self, call: &str, queue: &str) -> bool {
+        let at = |open: &OpenCall| open.desk && open.waiting.as_ref().is_some_and(|(where_, _, _)| where_ == queue);
+        self.memory.calls.get(call).is_some_and(at)
+    }
+
     /// A call, to be changed; it is here and not gone.
-    fn open(&mut self, call: &str, line: &str) -> &mut OpenCall {
+    pub(crate) fn open(&mut self, call: &str, line: &str) -> &mut OpenCall {
         if !self.memory.calls.contains_key(call) && self.memory.calls.len() >= CALLS_MAX {
             self.too_many(line);
             self.forget_oldest();
@@ -173,19 +194,14 @@ impl Translator {
         }
     }
 
-    fn of_call(&mut self, out: &mut Line<'_>, call: &str, queue: &str, agent: Option<AgentId>, verb: &Verb) {
+    fn of_call(&mut self, out: &mut Line<'_>, call: &str, queue: &str, agent: Option<AgentId>, line: &QueueLogLine) {
+        let (verb, phone) = (&line.verb, line.agent.as_deref());
         let subject = || Subject::Call(CallId::new(call));
         let queue_id = || QueueId::new(queue);
         match verb {
-            Verb::EnterQueue { caller, position } => {
-                let known = self.memory.calls.contains_key(call);
-                if !known {
-                    let ani = caller.as_deref().filter(|c| *c != "unknown").map(Number::plain);
-                    out.add(subject(), Offered { direction: Direction::Inbound, ani, ..Offered::default() });
-                }
-                self.open(call, out.text).waiting = Some((queue.to_owned(), out.at.ms(), out.seq));
-                out.add(subject(), Queued { queue: queue_id(), priority: None, position: *position, offered_at: None });
-            }
+            // no desk phone answered, and the queue itself goes on: the same stay
+            Verb::EnterQueue { .. } if self.waits_at_desks(call, queue) => self.open(call, out.text).desk = false,
+            Verb::EnterQueue { caller, position } => self.entered(out, call, queue, caller.as_deref(), *position),
             Verb::Connect { hold_s, .. } => {
                 self.leave(out, call, queue, QueueExit::Answered, hold_s * 1000);
                 let waited_ms = Some(hold_s * 1000);
@@ -223,17 +239,31 @@ impl Translator {
                     AlertCancelled { agent, device: None, queue: Some(queue_id()), rang_ms: Some(*ring_ms) },
                 );
             }
+            Verb::DeskEnter { .. } | Verb::DeskConnect { .. } | Verb::DeskEnd { .. } => {
+                // the line names the phone, not the agent
+                let device = phone.map(AgentId::new);
+                self.of_desk(out, call, queue, device, verb);
+            }
             _ => {}
         }
     }
 
-    fn leave(&mut self, out: &mut Line<'_>, call: &str, queue: &str, cause: QueueExit, waited_ms: u64) {
-        self.open(call, out.text).waiting = None;
+    pub(crate) fn leave(&mut self, out: &mut Line<'_>, call: &str, queue: &str, cause: QueueExit, waited_ms: u64) {
+        let open = self.open(call, out.text);
+        (open.waiting, open.desk) = (None, false);
         let event = Dequeued { queue: QueueId::new(queue), cause, waited_ms: Some(waited_ms) };
         out.add(Subject::Call(CallId::new(call)), event);
     }
 
-    fn left(&mut self, out: &mut Line<'_>, call: &str, queue: &str, cause: QueueExit, left: Left, by: Party) {
+    pub(crate) fn left(
+        &mut self,
+        out: &mut Line<'_>,
+        call: &str,
+        queue: &str,
+        cause: QueueExit,
+        left: Left,
+        by: Party,
+    ) {
         self.leave(out, call, queue, cause, left.wait_s * 1000);
         self.gone(out, call, by);
     }
@@ -244,7 +274,15 @@ impl Translator {
         self.gone.insert((at, call.to_owned()));
     }
 
-    fn complete(&mut self, out: &mut Line<'_>, call: &str, queue: &str, agent: Option<AgentId>, by: Party, talk: Talk) {
+    pub(crate) fn complete(
+        &mut self,
+        out: &mut Line<'_>,
+        call: &str,
+        queue: &str,
+        agent: Option<AgentId>,
+        by: Party,
+        talk: Talk,
+    ) {
         let talked_ms = Some(talk.talk_s * 1000);
         out.add(Subject::Call(CallId::new(call)), Released { agent: agent.clone(), by, talked_ms });
         self.gone(out, call, by);
@@ -286,7 +324,7 @@ impl Translator {
         self.state(out, agent, state, (!paused).then_some((call, queue)));
     }
 
-    fn state(&self, out: &mut Line<'_>, agent: Option<AgentId>, state: State, of: Option<(&str, &str)>) {
+    pub(crate) fn state(&self, out: &mut Line<'_>, agent: Option<AgentId>, state: State, of: Option<(&str, &str)>) {
         let Some(agent) = agent else { return };
         let member = self.memory.agents.get(agent.as_str());
         let reason = if state == State::NotReady { member.and_then(|m| m.paused.clone()) } else { None };
@@ -408,140 +446,4 @@ fn about_member(verb: &Verb) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn play(lines: &[&str]) -> Vec<String> {
-        let mut translator =
-            Translator::new(Memory::default(), BTreeMap::from([("PJSIP/101".to_owned(), "Ann".to_owned())]));
-        let mut facts = Vec::new();
-        for text in lines {
-            facts.extend(translator.facts(text, &QueueLogLine::parse(text).unwrap()));
-        }
-        facts.extend(translator.finish());
-        facts.iter().map(|f| format!("{} {} {}", f.occurred_at.ms() / 1000 % 1000, f.subject, f.event.ty())).collect()
-    }
-
-    #[test]
-    fn a_call_is_offered_once_and_ends_when_it_leaves_for_good() {
-        let got = play(&[
-            "1000|c1|sales|NONE|ENTERQUEUE||0301|1",
-            "1012|c1|sales|Ann|CONNECT|12|c2|3",
-            "1072|c1|sales|Ann|COMPLETECALLER|12|60|1",
-        ]);
-        let want = [
-            "0 call/c1 call.offered.v1",
-            "0 call/c1 call.queued.v1",
-            "12 call/c1 call.dequeued.v1",
-            "12 call/c1 call.answered.v1",
-            "12 agent/Ann agent.state_changed.v1",
-            "72 call/c1 call.released.v1",
-            "72 agent/Ann agent.state_changed.v1",
-            "72 call/c1 call.ended.v1",
-        ];
-        assert_eq!(got, want);
-    }
-
-    #[test]
-    fn a_timeout_that_joins_another_queue_is_the_same_call() {
-        let got = play(&[
-            "1000|c1|sales|NONE|ENTERQUEUE||0301|1",
-            "1030|c1|sales|NONE|EXITWITHTIMEOUT|1|1|30",
-            "1031|c1|support|NONE|ENTERQUEUE||0301|1",
-            "1040|c1|support|NONE|ABANDON|1|1|9",
-        ]);
-        let count = |ty: &str| got.iter().filter(|line| line.ends_with(ty)).count();
-        assert_eq!(
-            (count(".offered.v1"), count(".queued.v1"), count(".dequeued.v1"), count(".ended.v1")),
-            (1, 2, 2, 1)
-        );
-        assert_eq!(got.last().unwrap(), "40 call/c1 call.ended.v1");
-    }
-
-    #[test]
-    fn a_transfer_written_after_the_entry_that_it_leads_to_came_before_it_and_the_call_waits_on() {
-        let lines = [
-            "1000|c1|sales|NONE|ENTERQUEUE||0301|1",
-            "1008|c1|sales|Ann|CONNECT|8|c2|0",
-            "1009|c1|support|NONE|ENTERQUEUE||0301|3",
-            "1009|c1|sales|Ann|BLINDTRANSFER|602|agents|8|1|10",
-            "1040|c1|support|NONE|ABANDON|1|3|31",
-        ];
-        let mut translator = Translator::new(Memory::default(), BTreeMap::new());
-        let mut facts = Vec::new();
-        for text in lines {
-            facts.extend(translator.facts(text, &QueueLogLine::parse(text).unwrap()));
-        }
-        facts.extend(translator.finish());
-        facts.retain(|f| f.subject.family() == "call");
-        facts.sort_by_key(|f| (f.occurred_at, f.seq));
-        let short = |ty: &'static str| ty.trim_end_matches(".v1").trim_start_matches("call.");
-        let types: Vec<_> = facts.iter().map(|f| short(f.event.ty())).collect();
-        let want =
-            ["offered", "queued", "dequeued", "answered", "released", "transferred", "queued", "dequeued", "ended"];
-        assert_eq!(types, want);
-    }
-
-    #[test]
-    fn one_agent_under_two_names_logs_in_once_and_out_with_its_last_queue() {
-        let got = play(&[
-            "1000|MANAGER|sales|PJSIP/101|ADDMEMBER|",
-            "1000|MANAGER|support|PJSIP/101|ADDMEMBER|",
-            "1001|NONE|NONE|Ann|PAUSEALL|lunch",
-            "1009|MANAGER|sales|PJSIP/101|REMOVEMEMBER|",
-            "1010|MANAGER|support|PJSIP/101|REMOVEMEMBER|",
-        ]);
-        let agent: Vec<_> = got.iter().filter(|line| line.contains("agent/")).map(String::as_str).collect();
-        let want = [
-            "0 agent/Ann agent.logged_in.v1",
-            "0 agent/Ann agent.state_changed.v1",
-            "1 agent/Ann agent.state_changed.v1",
-            "10 agent/Ann agent.logged_out.v1",
-        ];
-        assert_eq!(agent, want);
-    }
-
-    #[test]
-    fn a_restart_of_the_pbx_loses_who_waited() {
-        let got = play(&["1000|c1|sales|NONE|ENTERQUEUE||0301|1", "1500|NONE|NONE|NONE|QUEUESTART|"]);
-        assert_eq!(got[2..], ["500 call/c1 call.dequeued.v1", "500 call/c1 call.ended.v1"]);
-    }
-
-    fn fed(lines: impl Iterator<Item = String>) -> (Translator, usize, u64) {
-        let mut translator = Translator::new(Memory::default(), BTreeMap::new());
-        let (mut facts, mut surplus) = (0, 0);
-        for text in lines {
-            facts += translator.facts(&text, &QueueLogLine::parse(&text).unwrap()).len();
-            surplus += translator.take_surplus().map_or(0, |(_, count)| count);
-        }
-        (translator, facts, surplus)
-    }
-
-    #[test]
-    fn a_hundred_thousand_calls_that_never_leave_are_all_told_and_a_bounded_number_is_remembered() {
-        let lines = (0..100_000).map(|n| format!("{}|c{n}|sales|NONE|ENTERQUEUE||0301|1", 1000 + n / 10));
-        let (translator, facts, surplus) = fed(lines);
-        assert_eq!(facts, 200_000, "each is offered and queued");
-        assert!(translator.memory.calls.len() <= CALLS_MAX && surplus >= 80, "{surplus}");
-        assert!(translator.memory.calls.contains_key("c99999") && !translator.memory.calls.contains_key("c0"));
-    }
-
-    #[test]
-    fn a_hundred_thousand_agents_and_queues_are_followed_up_to_the_bound_and_the_rest_is_counted() {
-        let agents = |n: usize| format!("1000|MANAGER|sales|PJSIP/{n}|ADDMEMBER|");
-        let (translator, _, surplus) = fed((0..100_000).map(agents));
-        assert_eq!((translator.memory.agents.len(), surplus), (AGENTS_MAX, 90_000));
-        let queues = |n: usize| format!("1000|MANAGER|q{n}|PJSIP/101|ADDMEMBER|");
-        let (translator, _, surplus) = fed((0..100_000).map(queues));
-        assert_eq!((translator.memberships, surplus), (MEMBERSHIPS_MAX, 80_000));
-        let words = |n: usize| format!("1000|x|sales|a{n}|PENALTY|1");
-        let (translator, _, surplus) = fed((0..100_000).map(words));
-        assert_eq!((translator.memory.agents.len(), surplus), (0, 0), "who is nowhere takes nobody's place");
-    }
-
-    #[test]
-    fn a_line_of_the_end_of_time_has_an_order_too() {
-        let got = play(&["253402300799|c1|sales|NONE|ENTERQUEUE||0301|1", "253402300799|c1|sales|NONE|ABANDON|1|1|9"]);
-        assert_eq!(got.len(), 4);
-    }
-}
+mod tests;

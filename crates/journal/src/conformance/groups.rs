@@ -267,7 +267,7 @@ pub async fn a_dropped_member_hands_over_at_once(make: impl AsyncFn(Setup) -> Fi
     settle(&mut members).await;
     drop(members.remove(0));
     // The leave travels by itself.
-    for _ in 0..100 {
+    for _ in 0..2_000 {
         settle(&mut members).await;
         if counts(&members) == [4] {
             return;
@@ -286,7 +286,7 @@ pub async fn a_member_that_stops_calling_is_fenced(make: impl AsyncFn(Setup) -> 
     let (mut stuck, held) = members.remove(0);
     let (stream, partition) = held[0];
     clock.advance(LEASE * 30).await;
-    for _ in 0..100 {
+    for _ in 0..2_000 {
         settle(&mut members).await;
         if members[0].1.len() == 2 {
             break;

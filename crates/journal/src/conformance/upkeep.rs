@@ -92,9 +92,21 @@ pub async fn compaction_keeps_the_latest_of_each_key(make: impl AsyncFn(Setup) -
     }
     journal.append(vec![view("queue-3", "last")]).await.unwrap();
     let swept = journal.compact(0).await.unwrap();
-    assert_eq!(swept.records, 20 * rounds + 1 - 20);
     let mut expected: Vec<_> = (0..20).filter(|key| *key != 3).map(|key| format!("{key}:{}", rounds - 1)).collect();
     expected.push("last".to_owned());
+    if !journal.promises().compacts_at_once {
+        assert_eq!(swept.records, 0, "somebody else does it, when they like");
+        // However far they are: of each key the latest is there, behind all that it supersedes.
+        let mut latest = Vec::<(String, String)>::new();
+        for (key, value) in all_of(journal, Stream::Views, 0).await.iter().map(text) {
+            latest.retain(|(known, _)| *known != key);
+            latest.push((key, value));
+        }
+        assert_eq!(latest.into_iter().map(|(_, value)| value).collect::<Vec<_>>(), expected);
+        assert_eq!(journal.append(vec![view("queue-3", "later")]).await.unwrap()[0].offset, 20 * rounds + 1);
+        return;
+    }
+    assert_eq!(swept.records, 20 * rounds + 1 - 20);
     assert_eq!(kept(journal, Stream::Views).await, expected, "in the order in which they were written");
     let batch = journal.read(Stream::Views, 0, 5, 2, 1 << 20).await.unwrap();
     assert!(
@@ -112,7 +124,15 @@ pub async fn a_tombstone_removes_its_key_and_later_itself(make: impl AsyncFn(Set
     journal.append(vec![view("a", "1"), view("b", "1"), view("a", "")]).await.unwrap();
     clock.advance(Duration::from_secs(10)).await;
     journal.compact(60_000).await.unwrap();
-    assert_eq!(kept(journal, Stream::Views).await, ["1", ""], "readers must have time to see the tombstone");
+    let seen = kept(journal, Stream::Views).await;
+    if !journal.promises().compacts_at_once {
+        assert!(
+            seen.ends_with(&["1".to_owned(), String::new()]),
+            "a tombstone is read as what it was written: {seen:?}"
+        );
+        return;
+    }
+    assert_eq!(seen, ["1", ""], "readers must have time to see the tombstone");
     clock.advance(Duration::from_secs(60)).await;
     journal.compact(60_000).await.unwrap();
     assert_eq!(kept(journal, Stream::Views).await, ["1"]);
@@ -125,9 +145,15 @@ pub async fn compaction_leaves_other_streams_alone(make: impl AsyncFn(Setup) -> 
     let journal = &*fixture.journal;
     let same = |stream| (0..5).map(move |n| Entry::new(stream, "same", n.to_string()));
     journal.append(Stream::ALL.into_iter().flat_map(same).collect()).await.unwrap();
-    assert_eq!(journal.compact(0).await.unwrap().records, 4);
+    let at_once = journal.promises().compacts_at_once;
+    assert_eq!(journal.compact(0).await.unwrap().records, if at_once { 4 } else { 0 });
     for stream in Stream::ALL {
-        assert_eq!(kept(journal, stream).await.len(), if stream.is_compacted() { 1 } else { 5 }, "{stream}");
+        let kept = kept(journal, stream).await;
+        match (stream.is_compacted(), at_once) {
+            (false, _) => assert_eq!(kept.len(), 5, "{stream}"),
+            (true, true) => assert_eq!(kept, ["4"], "{stream}"),
+            (true, false) => assert_eq!(kept.last().map(String::as_str), Some("4"), "{stream}"),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Measured against four other stores, it was as fast as needed and the most trusted; and records, positions and state commit in one
 //! transaction. One thread per process writes (`writer.rs`); readers have connections of their own (`reader.rs`); a watching
-//! thread notices what other processes write (`watcher.rs`, `board.rs`).
+//! thread notices what other processes write (`watcher.rs`, `../board.rs`).
 //!
 //! - Invariant: whoever is answered by `append` has been synced (`synchronous = FULL`), on streams that are durable.
 //! - Invariant: offsets are taken inside the transaction that appends (`BEGIN IMMEDIATE`), so processes cannot collide.
@@ -19,7 +19,6 @@
 //! took 7,000 to 16,000 single appends a second without syncs of their own, three to ten times as many as a synced stream.
 
 mod audit;
-mod board;
 mod books;
 mod file;
 mod ledger;
@@ -36,6 +35,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use crate::board::{Bell, Board};
 use crate::consumer::{Backend, Member};
 use crate::contract::{
     Batch, Commit, Consumer, Entry, Journal, Partition, Position, Report, Retention, Subscription, Swept, check, limit,
@@ -45,7 +45,6 @@ use crate::{Error, Result, Stream, Topology, metering};
 use service::Clock;
 use service::mark::Mark;
 
-use board::Board;
 use books::{Head, Slots};
 use reader::Readers;
 use writer::{Job, Outcome, Work, Writer};
@@ -138,7 +137,7 @@ impl Embedded {
             let thread = std::thread::Builder::new().name(name.to_owned());
             thread.spawn(work).map(drop).map_err(|e| Error::Storage(e.to_string()))
         };
-        let bell = board::Bell::of(&board);
+        let bell = Bell::of(&board);
         start(
             "journal-writer",
             Box::new(move || {
@@ -147,7 +146,7 @@ impl Embedded {
             }),
         )?;
         let (watched, keeper, settings) = (Arc::clone(&board), queue.downgrade(), options.clone());
-        let bell = board::Bell::of(&board);
+        let bell = Bell::of(&board);
         start(
             "journal-watcher",
             Box::new(move || {
@@ -371,8 +370,8 @@ impl Backend for Embedded {
         self.board.generation(group)
     }
 
-    fn known_end(&self, partition: Partition) -> u64 {
-        self.board.end(partition)
+    fn may_read(&self, _: u64, partition: Partition, next: u64) -> bool {
+        self.board.end(partition) != next
     }
 
     fn ticks(&self) -> watch::Receiver<u64> {

@@ -8,12 +8,12 @@ use rusqlite::Connection;
 use tokio::sync::mpsc::WeakSender;
 
 use super::Options;
-use super::board::Board;
 use super::books::{self, Head};
 use super::file::{connect, fault};
 use super::ledger::Moved;
 use super::writer::{Job, Work};
 use crate::Result;
+use crate::board::Board;
 
 /// How often the file is looked at. A look is one read of shared memory, some microseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(4);
@@ -59,7 +59,7 @@ impl Watcher {
         }
         if let Ok(moved) = self.read() {
             *version = Some(now);
-            board.publish(&moved);
+            board.publish(&moved.ends, &moved.generations);
         }
     }
 

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::board::Board;
 use super::books::Slots;
 use super::file::{fault, is_disk_failure};
 use super::ledger::{Ledger, Moved};
+use crate::board::Board;
 use crate::contract::{Commit, Position, Retention};
 use crate::group::{Standing, Step};
 use crate::{Error, Result, Topology, metering};
@@ -167,7 +167,7 @@ impl Writer {
         if must_sync {
             self.mark.move_to(moved.commit);
         }
-        self.board.publish(&moved);
+        self.board.publish(&moved.ends, &moved.generations);
         let records = moved.appended.values().sum();
         moved.appended.iter().for_each(|(stream, records)| metering::appended(*stream, *records));
         metering::committed(self.clock.monotonic().saturating_sub(started), records, batch.len(), must_sync);

@@ -11,6 +11,7 @@
 //! - **Invariant:** an override has an end. Nothing that a person orders lasts without one.
 //! - **Invariant:** a type that is not known here passes through, and counts for the audit.
 
+pub mod callback;
 pub mod effect;
 pub mod envelope;
 pub mod gate;
@@ -25,9 +26,12 @@ pub mod thresholds;
 
 use serde::{Serialize, Serializer};
 
+pub use callback::{
+    CallbackAsked, CallbackBegun, CallbackClaimed, CallbackClosed, CallbackTried, Close, Hours, Outcome,
+};
 pub use effect::{EffectMeasured, Effects};
 pub use envelope::{By, Envelope, Head, Parsed};
-pub use gate::{GateCounted, QueueCounted};
+pub use gate::{GateCounted, QueueCounted, TargetCounted};
 pub use level::{Level, LevelChanged, Tier, TierChanged};
 pub use overriding::{Order, OverrideCleared, OverrideSet};
 pub use plan::{Affirmed, Automatic, Figures, Flow, PlanAffirmed, PlanIssued, Share};
@@ -99,6 +103,11 @@ events! {
     EffectMeasured(EffectMeasured) = "effect.measured.v1",
     GateCounted(GateCounted) = "gate.counted.v1",
     AuditSealed(AuditSealed) = "audit.sealed.v1",
+    CallbackAsked(CallbackAsked) = "callback.asked.v1",
+    CallbackBegun(CallbackBegun) = "callback.begun.v1",
+    CallbackTried(CallbackTried) = "callback.tried.v1",
+    CallbackClaimed(CallbackClaimed) = "callback.claimed.v1",
+    CallbackClosed(CallbackClosed) = "callback.closed.v1",
 }
 
 /// What a payload is about.
@@ -130,6 +139,11 @@ about! {
     EffectMeasured: "queue" queue,
     GateCounted: "gate" gate,
     TierChanged: "part" part,
+    CallbackAsked: "callback" callback,
+    CallbackBegun: "callback" callback,
+    CallbackTried: "callback" callback,
+    CallbackClaimed: "callback" callback,
+    CallbackClosed: "callback" callback,
 }
 
 macro_rules! about_all {

@@ -85,12 +85,12 @@ pub fn staleness_of(thresholds: &Thresholds, hour: usize, served_per_s: Option<f
 
 impl Queue {
     /// What holds at `now`; `hour` is the hour of the tenant's day.
-    pub(super) fn force<'a>(&'a self, name: &QueueId, overrides: &[Override], now: Time, hour: usize) -> Force<'a> {
+    pub(super) fn force(&self, ordered: &Ordered, now: Time, hour: usize) -> Force<'_> {
         let plan = self.plan.as_ref();
         let mut orders = plan.map_or_else(|| unplanned(now), |plan| planned(plan, &self.figures));
         let automatic =
             Automatic { level: orders.level, rate_per_s: orders.rate_per_s, divert_share: orders.divert_share };
-        let all = combined(name, automatic, overrides, now);
+        let all = ordered.over(automatic);
         (orders.level, orders.rate_per_s, orders.divert_share) = (all.level, all.rate_per_s, all.divert_share);
         Force {
             queue: self,
@@ -145,16 +145,18 @@ fn planned(plan: &PlanIssued, figures: &Figures) -> Orders {
 
 /// What persons and carriers order of a queue, at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Ordered {
+pub(super) struct Ordered {
     locked: Option<Level>,
+    /// Hard phones are left one level at a time, whatever the load says.
+    descent: Level,
     at_least: Option<Level>,
     operator_per_s: Option<f64>,
     carrier_per_s: Option<f64>,
 }
 
 impl Ordered {
-    fn of(queue: &QueueId, overrides: &[Override], now: Time) -> Ordered {
-        let mut all = Ordered::default();
+    pub(super) fn of(queue: &QueueId, overrides: &[Override], descent: Level, now: Time) -> Ordered {
+        let mut all = Ordered { descent, ..Ordered::default() };
         // the youngest stand last
         for held in overrides.iter().filter(|held| held.set.until > now) {
             if held.set.queue.as_ref().is_some_and(|only| only != queue) {
@@ -173,10 +175,14 @@ impl Ordered {
         all
     }
 
-    fn over(self, automatic: Automatic) -> Automatic {
-        let level = self.locked.unwrap_or(automatic.level).max(self.at_least.unwrap_or(Level::Normal));
+    pub(super) fn over(self, automatic: Automatic) -> Automatic {
+        let level =
+            self.locked.unwrap_or(automatic.level.max(self.descent)).max(self.at_least.unwrap_or(Level::Normal));
         if self.operator_per_s.or(self.carrier_per_s).is_none() {
-            return Automatic { level, ..automatic };
+            // the way out of the hard phones limits nobody of whose queue no rate is known
+            let unknown = self.locked.is_none() && self.descent == level && automatic.rate_per_s <= 0.0;
+            let rate_per_s = if unknown { OPEN_PER_S } else { automatic.rate_per_s };
+            return Automatic { level, rate_per_s, ..automatic };
         }
         // below level 2 the automatic rate limits nobody: only the order does, and it is a rate, not a share of the callers
         let limits = level >= Level::DivertShare;
@@ -187,9 +193,4 @@ impl Ordered {
             divert_share: if limits { automatic.divert_share } else { 0.0 },
         }
     }
-}
-
-/// What holds of a queue when what the load asks for and the orders of persons and carriers are put together.
-pub(super) fn combined(queue: &QueueId, automatic: Automatic, overrides: &[Override], now: Time) -> Automatic {
-    Ordered::of(queue, overrides, now).over(automatic)
 }

@@ -9,6 +9,7 @@
 //!
 //! Start at [`Table::apply`], then `Queue::force` (`force.rs`): what holds at a moment.
 
+mod descent;
 mod force;
 mod leads;
 mod recall;
@@ -22,6 +23,7 @@ use model::control::{
 };
 use model::{EventId, OverrideId, QueueId, ServiceId, TargetId, TenantId, Time};
 
+use crate::callback::List;
 use crate::control::Rules;
 
 pub use force::{Force, rules_of, seconds, seen_of, staleness_of};
@@ -41,10 +43,12 @@ pub struct Tenant {
     queues: HashMap<QueueId, Queue>,
     /// Orders of persons and carriers that were not cleared; some may be over.
     overrides: Vec<Override>,
+    descents: descent::Descents,
     targets: BTreeMap<TargetId, Target>,
     services: BTreeMap<ServiceId, Service>,
     weighed: Option<ServiceWeighed>,
     tiers: BTreeMap<String, Tier>,
+    callbacks: List,
 }
 
 /// When something was decided, and by whom.
@@ -158,7 +162,7 @@ impl Table {
     /// What holds for a queue at a moment; `hour` is the hour of the tenant's day. `None` when nobody ever decided anything about it.
     pub fn force(&self, tenant: &TenantId, queue: &QueueId, now: Time, hour: usize) -> Option<Force<'_>> {
         let tenant = self.tenants.get(tenant)?;
-        tenant.queue(queue).map(|found| found.force(queue, &tenant.overrides, now, hour))
+        tenant.queue(queue).map(|found| found.force(&tenant.ordered(queue, now), now, hour))
     }
 }
 
@@ -193,7 +197,7 @@ impl Tenant {
                 return if changed { Applied::Changed } else { Applied::Same }; // no target and no share is touched by it
             }
             Event::OverrideSet(set) => self.order(set, stamp()),
-            Event::OverrideCleared(cleared) => self.clear(&cleared.id),
+            Event::OverrideCleared(cleared) => self.clear(&cleared.id, envelope.time),
             Event::TargetConfigured(target) => self.set_target(target, true, stamp()),
             Event::TargetRemoved(removed) => match self.targets.get(&removed.target) {
                 Some(held) => {
@@ -226,6 +230,11 @@ impl Tenant {
                 Some(tier) if tier == changed.tier => Applied::Same,
                 _ => Applied::Changed,
             },
+            Event::CallbackAsked(_)
+            | Event::CallbackBegun(_)
+            | Event::CallbackTried(_)
+            | Event::CallbackClaimed(_)
+            | Event::CallbackClosed(_) => return self.callbacks.apply(envelope, stamp()),
             Event::LevelChanged(_) | Event::EffectMeasured(_) | Event::GateCounted(_) | Event::AuditSealed(_) => {
                 return Applied::Same;
             }
@@ -243,7 +252,10 @@ impl Tenant {
             return if same { Applied::Same } else { Applied::Changed };
         }
         // those that are over by the time of this one can never hold again
+        let over: Vec<Override> = self.over(stamp.at).cloned().collect();
         self.overrides.retain(|held| held.set.until > stamp.at);
+        over.iter().for_each(|held| self.descents.left(held, held.set.until, &self.overrides));
+        self.descents.ordered(set);
         if self.overrides.len() >= OVERRIDES_MAX {
             let first = (0..self.overrides.len()).min_by_key(|at| (self.overrides[*at].set.until, *at)).unwrap_or(0);
             self.overrides.remove(first);
@@ -252,10 +264,17 @@ impl Tenant {
         Applied::Changed
     }
 
-    fn clear(&mut self, id: &OverrideId) -> Applied {
-        let before = self.overrides.len();
-        self.overrides.retain(|held| held.set.id != *id);
-        if self.overrides.len() < before { Applied::Changed } else { Applied::Same }
+    fn clear(&mut self, id: &OverrideId, at: Time) -> Applied {
+        let Some(found) = self.overrides.iter().position(|held| held.set.id == *id) else { return Applied::Same };
+        let held = self.overrides.remove(found);
+        self.descents.left(&held, held.set.until.min(at), &self.overrides);
+        Applied::Changed
+    }
+
+    /// What persons and carriers order of a queue at a moment, and what is left of such an order.
+    fn ordered(&self, queue: &QueueId, now: Time) -> force::Ordered {
+        let calm_s = self.queues.get(queue).map_or_else(|| Rules::default().calm_s, |found| found.rules.calm_s);
+        force::Ordered::of(queue, &self.overrides, self.descents.level(queue, &self.overrides, now, calm_s), now)
     }
 
     fn set_target(&mut self, configured: &TargetConfigured, present: bool, stamp: Stamp) -> Applied {
@@ -310,7 +329,7 @@ impl Tenant {
 
     /// What holds of a queue when what the load asks for and the orders that are in force are put together.
     pub fn combined(&self, queue: &QueueId, automatic: Automatic, now: Time) -> Automatic {
-        force::combined(queue, automatic, &self.overrides, now)
+        self.ordered(queue, now).over(automatic)
     }
 
     /// How a plan should split `diverted_per_s` over a queue's targets now.
@@ -371,6 +390,11 @@ impl Tenant {
     /// The tier of a part of the platform.
     pub fn tier(&self, part: &str) -> Tier {
         self.tiers.get(part).copied().unwrap_or_default()
+    }
+
+    /// Callers who were promised a callback.
+    pub fn callbacks(&self) -> &List {
+        &self.callbacks
     }
 
     /// Every part whose tier was ever told.

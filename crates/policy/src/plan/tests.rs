@@ -134,6 +134,45 @@ fn a_lock_holds_whatever_the_load_says_and_the_youngest_wins() {
 }
 
 #[test]
+fn hard_phones_are_left_one_level_at_a_time_whether_their_order_was_cleared_or_its_time_was_over() {
+    let ann = || By::Operator("ann".into());
+    let calm = Thresholds { calm_s: 10.0, ..Thresholds::default() };
+    let base = [
+        at(1, ann(), ThresholdsSet { queue: "sales".into(), version: 1, thresholds: calm }),
+        at(1, By::Automatic, plan(1, Level::Normal, 1)),
+        at(2, ann(), order("hard", Order::LevelLocked { level: Level::HardPhone }, 100)),
+    ];
+    let levels = |table: &Table, from: i64| -> Vec<u8> {
+        (from - 10..from + 50).step_by(10).map(|now_s| force(table, now_s).orders.level.number()).collect()
+    };
+    let mut table = folded(&base);
+    assert_eq!(levels(&table, 100), [4, 3, 2, 1, 0, 0], "its time is over, and nobody has said so yet");
+    table.apply(&at(103, By::Automatic, OverrideCleared { id: "hard".into() }));
+    assert_eq!(levels(&table, 100)[1..], [3, 2, 1, 0, 0], "the console says so");
+    let mut table = folded(&base);
+    table.apply(&at(40, ann(), OverrideCleared { id: "hard".into() }));
+    assert_eq!(levels(&table, 40)[1..], [3, 2, 1, 0, 0], "a person ended it before its time");
+    let later = OverrideSet { queue: Some("sales".into()), ..order("c", Order::RateAtMost { per_s: 9.0 }, 300) };
+    table.apply(&at(41, ann(), later));
+    assert_eq!(force(&table, 45).orders.level, Level::DivertAll, "another order does not end the way out");
+}
+
+#[test]
+fn who_says_which_level_holds_after_the_hard_phones_is_obeyed_at_once() {
+    let ann = || By::Operator("ann".into());
+    let mut table = folded(&[
+        at(1, By::Automatic, plan(1, Level::Normal, 1)),
+        at(2, ann(), order("hard", Order::LevelLocked { level: Level::HardPhone }, 100)),
+        at(3, ann(), OverrideCleared { id: "hard".into() }),
+    ]);
+    assert_eq!(force(&table, 4).orders.level, Level::DivertAll);
+    table.apply(&at(5, ann(), order("open", Order::LevelLocked { level: Level::Normal }, 100)));
+    assert_eq!(force(&table, 6).orders.level, Level::Normal);
+    table.apply(&at(7, ann(), OverrideCleared { id: "open".into() }));
+    assert_eq!(force(&table, 8).orders.level, Level::Normal, "nothing is left of the older order");
+}
+
+#[test]
 fn an_order_for_one_queue_is_none_for_another() {
     let only = OverrideSet { queue: Some("loans".into()), ..order("a", Order::RateAtMost { per_s: 0.0 }, 100) };
     let table = folded(&[at(1, By::Automatic, plan(1, Level::Normal, 1)), at(2, By::Operator("ann".into()), only)]);

@@ -7,6 +7,7 @@ use model::event::source::TrunkUsage;
 use model::{Number, Quality, SourceId, Subject, Time};
 
 use super::Translator;
+use super::desks::is_drill;
 use crate::frame::Frame;
 use crate::pattern::{Technology, endpoint, technology};
 use crate::state::{Call, Kind, Leg};
@@ -44,7 +45,8 @@ impl Translator {
         let leg = Leg { name: channel.to_owned(), kind, ..Leg::default() };
         call.legs.insert(uid.to_owned(), leg);
         self.legs.insert(uid.to_owned(), call.id.clone());
-        if kind == Kind::Phone && call.starter.is_none() && call.trunk.is_none() {
+        call.drill |= is_drill(channel);
+        if kind == Kind::Phone && !call.drill && call.starter.is_none() && call.trunk.is_none() {
             call.starter = Some(self.agent_of(endpoint(channel)));
         }
         kind
@@ -219,7 +221,7 @@ impl Translator {
         if call.stay.as_ref().is_some_and(|stay| stay.uid == uid) {
             self.waiting_gone(call, leg, at);
         }
-        if let Some(talk) = call.talks.get(uid).filter(|talk| talk.queue.is_none()).cloned() {
+        if let Some(talk) = call.talks.get(uid).filter(|talk| talk.queue.is_none() || talk.desk).cloned() {
             call.talks.remove(uid);
             let by = match (leg.hangup_us, call.hung_by) {
                 (_, Some(party)) => party,
@@ -231,7 +233,7 @@ impl Translator {
                 let released = call::Released { agent: Some(talk.agent.as_str().into()), by, talked_ms: None };
                 self.say_call(call, at, released, format!("released|{uid}"));
             }
-            self.talk_over(&talk.agent, uid, at);
+            self.talk_gone(&talk, uid, at);
         }
         call.stands_for.remove(uid);
         if call.over_us.is_none() && self.is_last(call, uid) {
@@ -257,7 +259,7 @@ impl Translator {
         }
         self.cancel_alerts(call, at);
         for (uid, talk) in std::mem::take(&mut call.talks) {
-            self.talk_over(&talk.agent, &uid, at);
+            self.talk_gone(&talk, &uid, at);
         }
         if call.is_real() {
             let outside = call.dnis.as_deref().is_some_and(|n| !self.plan.is_internal(n));

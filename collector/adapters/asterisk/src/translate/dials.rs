@@ -36,7 +36,7 @@ impl Translator {
 
     fn dialled_phone(&mut self, call: &mut Call, source: Option<&str>, dest: &str, channel: &str, at: i64) {
         // Nobody dials: an originate rings its own first leg, which is no alert but the beginning of a call.
-        let Some(source) = source else { return };
+        let Some(source) = source.filter(|_| !call.drill) else { return };
         if self.is_queue_ring(call, source, dest) {
             return;
         }
@@ -61,21 +61,23 @@ impl Translator {
         if !call.pass("rung", dest) {
             return;
         }
+        let queue = Translator::desk_queue(call, source);
         let alerting = call::Alerting {
             agent: agent.as_str().into(),
             device: Some(device.as_str().into()),
-            queue: None,
+            queue: queue.as_deref().map(Into::into),
             team: None,
         };
         self.say_call(call, at, alerting, format!("alerting|{dest}"));
         call.hung_by = None;
-        self.alert_begun(&agent, dest, &call.id, None, at);
-        call.alerts.insert(dest.to_owned(), Alert { agent, device, queue: None, since_us: at, cancelled_us: None });
+        self.alert_begun(&agent, dest, &call.id, queue.as_deref(), at);
+        let desk = queue.is_some();
+        call.alerts.insert(dest.to_owned(), Alert { agent, device, queue, since_us: at, cancelled_us: None, desk });
     }
 
     /// Whether a dial is a queue's own: the queue says `AgentCalled`, before or after.
     fn is_queue_ring(&self, call: &Call, source: &str, dest: &str) -> bool {
-        let waits = call.stay.as_ref().is_some_and(|stay| stay.uid == source && stay.left.is_none());
+        let waits = call.stay.as_ref().is_some_and(|stay| stay.uid == source && stay.left.is_none() && !stay.desk);
         waits || call.alerts.get(dest).is_some_and(|alert| alert.queue.is_some())
     }
 
@@ -83,7 +85,7 @@ impl Translator {
         let (Some(dest), Some(status)) = (frame.get("DestUniqueid"), frame.get("DialStatus")) else { return };
         let Some(mut call) = self.call_of(dest).and_then(|id| self.take(&id)) else { return };
         let source = frame.get("Uniqueid").map(str::to_owned);
-        if let Some(alert) = call.alerts.get_mut(dest).filter(|alert| alert.queue.is_some()) {
+        if let Some(alert) = call.alerts.get_mut(dest).filter(|alert| alert.queue.is_some() && !alert.desk) {
             // Which of rung out, refused and taken back it was, the queue's own events say.
             if status == "CANCEL" {
                 alert.cancelled_us.get_or_insert(at);
@@ -108,6 +110,9 @@ impl Translator {
 
     fn answered_direct(&mut self, call: &mut Call, dest: &str, at: i64) {
         let Some(alert) = call.alerts.remove(dest) else { return };
+        if alert.desk && call.stay.as_ref().is_some_and(|stay| stay.left.is_none()) {
+            return self.answered_at_desk(call, dest, &alert.agent, &alert.device, at);
+        }
         self.speak(call, dest, &alert.agent, &alert.device, at);
     }
 
@@ -127,7 +132,7 @@ impl Translator {
 
     /// An agent speaks in a call outside any queue, once for each channel.
     pub(crate) fn speak(&mut self, call: &mut Call, uid: &str, agent: &str, device: &str, at: i64) {
-        if call.over_us.is_some() || !call.answered.insert(uid.to_owned()) {
+        if call.over_us.is_some() || call.drill || !call.answered.insert(uid.to_owned()) {
             return;
         }
         let answered = call::Answered {
@@ -139,7 +144,8 @@ impl Translator {
         };
         self.say_call(call, at, answered, format!("answered|{}|{uid}", call.id));
         call.hung_by = None;
-        let talk = Talk { agent: agent.into(), device: device.into(), queue: None, since_us: at, held: false };
+        let (who, device) = (agent.to_owned(), device.to_owned());
+        let talk = Talk { agent: who, device, queue: None, since_us: at, held: false, desk: false };
         call.talks.insert(uid.to_owned(), talk);
         self.talk_begun(agent, uid, &call.id, None, at);
     }
@@ -174,13 +180,13 @@ impl Translator {
     pub(super) fn alert_gone(&mut self, call: &mut Call, uid: &str, leg: &Leg, at: i64) {
         let Some(mut alert) = call.alerts.remove(uid) else { return };
         let waits = call.stay.as_ref().is_some_and(|stay| stay.left.is_none());
-        if alert.queue.is_some() && waits {
+        if alert.queue.is_some() && !alert.desk && waits {
             alert.cancelled_us.get_or_insert(at);
             self.alert_over(&alert.agent, uid, at);
             call.alerts.insert(uid.to_owned(), alert);
             return;
         }
-        let refused = alert.queue.is_none() && alert.cancelled_us.is_none() && call.hung_by.is_none();
+        let refused = (alert.queue.is_none() || alert.desk) && alert.cancelled_us.is_none() && call.hung_by.is_none();
         let since = alert.cancelled_us.unwrap_or(at);
         self.alert_ended(call, uid, &alert, refused.then(|| refusal(leg)), None, since);
     }

@@ -12,6 +12,7 @@
 pub mod agents;
 pub mod bounds;
 pub mod channels;
+pub mod desks;
 pub mod devices;
 pub mod dials;
 pub mod queues;
@@ -305,6 +306,9 @@ impl Translator {
 
     /// Says something of a call; that it exists goes first.
     pub(crate) fn say_call(&mut self, call: &mut Call, at_us: i64, event: impl Into<Event>, reference: String) {
+        if call.drill {
+            return;
+        }
         self.ensure_offered(call, Direction::Internal);
         if call.over_us.is_some() {
             return;

@@ -46,6 +46,10 @@ impl Translator {
         let Some((mut call, uid)) = self.call_of_queue_event(frame, at) else { return };
         let position = frame.number("Position");
         self.enter_queue(&mut call, &uid, queue, position, None, at);
+        // No desk phone answered, and the queue itself goes on with the same caller: one stay.
+        if let Some(stay) = call.stay.as_mut().filter(|stay| stay.uid == uid && stay.queue == queue) {
+            stay.desk = false;
+        }
         self.put(call);
     }
 
@@ -75,7 +79,7 @@ impl Translator {
         let join = call.joins.entry(format!("{uid}|{queue}")).or_default();
         *join = (join.0 + 1, at);
         let nth = join.0;
-        call.stay = Some(Stay { queue: queue.into(), uid: uid.into(), nth, since_us: at, left: None });
+        call.stay = Some(Stay { queue: queue.into(), uid: uid.into(), nth, since_us: at, left: None, desk: false });
         call.hung_by = None;
         let queued = call::Queued { queue: queue.into(), priority, position, offered_at: None };
         self.say_call(call, at, queued, format!("queued|{uid}|{queue}|{nth}"));
@@ -215,7 +219,7 @@ impl Translator {
             };
             self.say_call(&mut call, at, alerting, format!("alerting|{dest}"));
             self.alert_begun(&agent, dest, &call.id, Some(&queue), at);
-            let alert = Alert { agent, device, queue: Some(queue), since_us: at, cancelled_us: None };
+            let alert = Alert { agent, device, queue: Some(queue), since_us: at, cancelled_us: None, desk: false };
             call.alerts.insert(dest.to_owned(), alert);
         }
         self.put(call);
@@ -248,7 +252,8 @@ impl Translator {
         if !counted && call.over_us.is_none() {
             let device = self.device_of(&agent, interface);
             let queue = frame.get("Queue").map(str::to_owned);
-            let alert = known.unwrap_or(Alert { agent, device, queue, since_us: at, cancelled_us: None });
+            let fresh = Alert { agent, device, queue, since_us: at, cancelled_us: None, desk: false };
+            let alert = known.unwrap_or(fresh);
             let waits = call.legs.get(uid).is_none_or(|leg| leg.hangup_us.is_none());
             let dumped = frame.event() == Some("AgentDump");
             let reason = match call.legs.get(dest) {
@@ -300,7 +305,8 @@ impl Translator {
             team: None,
         };
         self.say_call(call, at, answered, format!("answered|{}|{dest}", call.id));
-        let talk = Talk { agent: agent.into(), device, queue: Some(queue.clone()), since_us: at, held: false };
+        let (agent_id, queue_id) = (agent.to_owned(), Some(queue.clone()));
+        let talk = Talk { agent: agent_id, device, queue: queue_id, since_us: at, held: false, desk: false };
         call.talks.insert(dest.to_owned(), talk);
         self.talk_begun(agent, dest, &call.id, Some(&queue), at);
     }

@@ -66,7 +66,7 @@ impl Translator {
         let transferred = call::Transferred { kind, agent: agent.as_deref().map(Into::into), to };
         self.say_call(call, at, transferred, format!("transferred|{uid}"));
         if let Some(talk) = talk {
-            self.talk_over(&talk.agent, &key, at);
+            self.talk_gone(&talk, &key, at);
         }
     }
 

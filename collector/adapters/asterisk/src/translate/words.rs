@@ -47,6 +47,9 @@ impl Translator {
         if name == words.queue_left {
             return self.queue_status(frame, at);
         }
+        if name == words.hard_phone {
+            return self.desks_ring(frame, at);
+        }
         let (choice, input) = (name == words.ivr_choice, name == words.ivr_input);
         let values = input && words.ivr_input_values;
         let (survey, data) = (name == words.survey, words.data.iter().any(|n| n == name));

@@ -2,9 +2,13 @@
 
 use std::collections::HashMap;
 
+use model::control::{Automatic, Stale};
+use model::{QueueId, Time};
+
+use super::orders::{self, Ordered};
 use crate::bucket::Bucket;
 use crate::control::{Controller, Orders, Rules};
-use crate::gate::{Caller, Gate, Known, Staleness};
+use crate::gate::{Caller, Gate, Heard, Known, Staleness};
 use crate::level::Level;
 use crate::seen::Seen;
 use crate::split::{self, Target};
@@ -72,8 +76,8 @@ impl Door for Open {
 pub struct Held {
     /// Its goals.
     pub rules: Rules,
-    /// How old figures may be.
-    pub stale: Staleness,
+    /// How old figures may be, and what enters then.
+    pub stale: Stale,
     /// Where callers may be led.
     pub leads: Vec<Lead>,
     /// So many attempts within the window protect; 0: they never do.
@@ -82,6 +86,14 @@ pub struct Held {
     pub in_vain: bool,
     /// The window of attempts, seconds.
     pub attempts_within_s: f64,
+}
+
+impl Held {
+    /// At an hour of the day. Where no static gap is set, as many enter as were last known to be served, as at a gate.
+    fn staleness(&self, hour: usize, served_per_s: f64) -> Staleness {
+        let static_per_s = self.stale.static_at(hour).unwrap_or(served_per_s);
+        Staleness { valid_s: self.stale.valid_s, half_way_s: self.stale.half_way_s, static_per_s }
+    }
 }
 
 /// A target of a queue.
@@ -101,6 +113,9 @@ pub struct Gated {
     doors: Vec<Option<One>>,
     /// The moment of the play's beginning, seconds since the epoch: places are by the hour.
     origin_s: f64,
+    /// By so many seconds the clocks of the tenant are ahead of UTC: static gaps are by the hour of their day.
+    zone_s: f64,
+    ordered: orders::Orders,
     callers: HashMap<u64, Recent>,
 }
 
@@ -143,7 +158,25 @@ impl Gated {
             changes: 0,
             held,
         };
-        Gated { doors: held.into_iter().map(|held| held.map(one)).collect(), origin_s, callers: HashMap::new() }
+        Gated {
+            doors: held.into_iter().map(|held| held.map(one)).collect(),
+            origin_s,
+            zone_s: 0.0,
+            ordered: orders::Orders::default(),
+            callers: HashMap::new(),
+        }
+    }
+
+    /// With orders of persons and carriers; `queues` are the names of the doors' queues.
+    #[must_use]
+    pub fn ordered(self, queues: Vec<QueueId>, orders: &[Ordered]) -> Gated {
+        Gated { ordered: orders::Orders::new(queues, orders), ..self }
+    }
+
+    /// Where clocks are by so many seconds ahead of UTC.
+    #[must_use]
+    pub fn zone(self, zone_s: f64) -> Gated {
+        Gated { zone_s, ..self }
     }
 
     fn door(&mut self, queue: usize) -> Option<&mut One> {
@@ -169,9 +202,20 @@ impl Door for Gated {
     }
 
     fn decide(&mut self, now_s: f64, asks: &Asks) -> Way {
-        let hour = ((self.origin_s + now_s) / 3_600.0).floor() as i64;
+        let at_s = self.origin_s + now_s;
+        let hour = (at_s / 3_600.0).floor() as i64;
+        let of_day = ((at_s + self.zone_s) / 3_600.0).rem_euclid(24.0) as usize;
         let Some(door) = self.doors.get_mut(asks.queue).and_then(Option::as_mut) else { return Way::In };
-        let Some(orders) = door.orders else { return Way::In };
+        let Some(mut orders) = door.orders else { return Way::In };
+        let automatic =
+            Automatic { level: orders.level, rate_per_s: orders.rate_per_s, divert_share: orders.divert_share };
+        let (all, ordered) = self.ordered.over(asks.queue, automatic, Time((at_s * 1_000.0) as i64));
+        (orders.level, orders.rate_per_s, orders.divert_share) = (all.level, all.rate_per_s, all.divert_share);
+        let heard = Heard {
+            silent_s: 0.0,
+            most_per_s: if ordered && all.rate_per_s != automatic.rate_per_s { all.rate_per_s } else { f64::INFINITY },
+        };
+        let stale = door.held.staleness(of_day, orders.drain.capacity_per_s);
         let recent = self.callers.entry(asks.caller).or_default();
         if now_s - recent.last_s > door.held.attempts_within_s {
             *recent = Recent::default();
@@ -185,7 +229,7 @@ impl Door for Gated {
         let place = sticky::place(&asks.caller.to_le_bytes(), hour, recent.attempts);
         let caller = Caller { place, first: recent.attempts == 0, protected: known.protected(door.held.attempts_min) };
         *recent = Recent { attempts: recent.attempts.saturating_add(1), last_s: now_s, ..*recent };
-        if door.gate.decide(now_s, &caller, &orders, &door.held.rules, &door.held.stale).enters() {
+        if door.gate.decide_heard(now_s, &caller, &orders, &door.held.rules, &stale, heard).enters() {
             return Way::In;
         }
         match door.target(now_s, asks.caller) {

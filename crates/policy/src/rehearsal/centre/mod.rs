@@ -9,11 +9,13 @@
 //! - **Invariant:** each attempt ends exactly once ([`Ended`]), and the same centre and seed give the same ends in the same order.
 
 mod door;
+mod orders;
 mod stage;
 
 use super::law::Law;
 
 pub use door::{Asks, Door, Gated, Held, Lead, Open, Way};
+pub use orders::Ordered;
 
 /// Queues that one centre may have: who serves what is kept as one bit for each.
 pub const QUEUES_MAX: usize = 64;

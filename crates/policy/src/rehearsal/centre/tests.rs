@@ -1,9 +1,10 @@
 use super::*;
 use crate::control::Rules;
 use crate::erlang::ErlangA;
-use crate::gate::Staleness;
 use crate::rehearsal::arrivals;
 use crate::split::Target;
+use model::Time;
+use model::control::{By, Level, Order, Stale};
 use proptest::prelude::*;
 
 fn call(at_s: f64, queue: usize) -> Call {
@@ -38,10 +39,10 @@ fn play(centre: &Centre<'_>, door: &mut dyn Door) -> Played {
     centre.under(door, &mut |_| true).unwrap()
 }
 
-fn gated(queues: usize) -> Gated {
-    let held = Held {
+fn held() -> Held {
+    Held {
         rules: Rules { goal_share: 0.0, ..Rules::default() },
-        stale: Staleness::default(),
+        stale: Stale::default(),
         leads: vec![Lead {
             target: 0,
             takes: Target { capacity_per_s: 100.0, containment: 1.0, healthy: true },
@@ -50,8 +51,11 @@ fn gated(queues: usize) -> Gated {
         attempts_min: 0,
         in_vain: false,
         attempts_within_s: 3_600.0,
-    };
-    Gated::new(vec![Some(held); queues], 0.0)
+    }
+}
+
+fn gated(queues: usize) -> Gated {
+    Gated::new(vec![Some(held()); queues], 0.0)
 }
 
 fn waits(played: &Played, queue: usize) -> Vec<f64> {
@@ -153,6 +157,65 @@ fn a_gate_keeps_the_wait_of_a_flooded_queue_short_and_diverts_nobody_from_a_free
     assert!(diverted(true) * 8 <= diverted(false), "{} and {}", diverted(true), diverted(false));
     // turning callers away does not leave agents idle
     assert!(waits(&held, 0).len() as f64 > 0.95 * waits(&open, 0).len() as f64);
+}
+
+#[test]
+fn an_order_of_a_person_holds_in_a_play_from_its_beginning_to_its_end() {
+    let rate = 2.0 * 20.0 / 180.0;
+    let calls: Vec<Call> = arrivals(5, 7_200.0, rate, |_| rate).iter().map(|a| call(a.at_s, 0)).collect();
+    let (agents, crowd) = (team(20, &[0]), crowd(1));
+    let centre =
+        Centre { calls: &calls, agents: &agents, crowd: &crowd, tick_s: 1.0, age_s: 0.0, until_s: 7_200.0, seed: 5 };
+    let order = |order, from_s, until_s| Ordered {
+        queue: Some("sales".into()),
+        order,
+        from: Time::from_secs(from_s),
+        until: Time::from_secs(until_s),
+        by: By::Operator("ann".into()),
+    };
+    let under = |orders: &[Ordered]| play(&centre, &mut gated(1).ordered(vec!["sales".into()], orders));
+    let open = order(Order::LevelLocked { level: Level::Normal }, 0, 1_000_000);
+    assert_eq!(under(&[open]).ended, play(&centre, &mut Open).ended, "a gate that is locked open is none");
+    assert_eq!(under(&[]), play(&centre, &mut gated(1)));
+    let shut = order(Order::RateAtMost { per_s: 0.0 }, 3_000, 4_000);
+    let held = under(&[shut]);
+    let entered = |from_s: f64, until_s: f64| {
+        let within = held.ended.iter().filter(|ended| (from_s..until_s).contains(&ended.at_s));
+        within.filter(|ended| !matches!(ended.how, How::Diverted(..))).count()
+    };
+    // agents become free, and nobody is led away from one who is: as many enter as are served, and nobody waits
+    let waited = held.ended.iter().filter(|ended| (3_000.0..4_000.0).contains(&ended.at_s));
+    let waits = waited.filter(|ended| matches!(ended.how, How::Answered(wait) if wait > 2.0)).count();
+    assert_eq!(waits, 0, "somebody entered to wait although nobody might");
+    assert!(entered(3_000.0, 4_000.0) > 50 && entered(4_000.0, 5_000.0) > 50);
+}
+
+#[test]
+fn figures_that_are_too_old_let_in_as_many_as_the_static_gap_of_the_hour() {
+    let rate = 2.0 * 20.0 / 180.0;
+    let calls: Vec<Call> = arrivals(6, 7_200.0, rate, |_| rate).iter().map(|a| call(a.at_s, 0)).collect();
+    let (agents, crowd) = (team(20, &[0]), crowd(1));
+    let centre =
+        Centre { calls: &calls, agents: &agents, crowd: &crowd, tick_s: 1.0, age_s: 300.0, until_s: 7_200.0, seed: 6 };
+    let entered = |static_per_s: Vec<f64>, zone_s: f64| {
+        let stale = Stale { half_way_s: 1.0, static_per_s, ..Stale::default() };
+        let held = Held { stale, ..held() };
+        let played = play(&centre, &mut Gated::new(vec![Some(held)], 0.0).zone(zone_s));
+        // before the first figures come, everybody enters
+        let later = played.ended.iter().filter(|ended| ended.at_s > 310.0);
+        later.filter(|ended| !matches!(ended.how, How::Diverted(..))).count() as f64
+    };
+    // at these rates nobody comes at once: one for each gap, and that is the next one who calls after it
+    let expected = |per_s: f64, seconds: f64| seconds / (1.0 / per_s + 1.0 / rate);
+    let found = entered(vec![0.05], 0.0);
+    assert!((found - expected(0.05, 6_890.0)).abs() < 20.0, "{found}");
+    // by the hour of the tenant's day: it is eight o'clock where the play begins
+    let mut hours = vec![0.0; 24];
+    (hours[8], hours[9]) = (0.02, 0.1);
+    let found = entered(hours, 8.0 * 3_600.0);
+    assert!((found - expected(0.02, 3_290.0) - expected(0.1, 3_600.0)).abs() < 30.0, "{found}");
+    let served = entered(Vec::new(), 0.0) / 6_890.0;
+    assert!((0.06..0.112).contains(&served), "{served} a second, and 0.111 can be served");
 }
 
 #[test]

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use adapter::Fault;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::net::TcpStream;
 
 use crate::action::Action;
 use crate::frame::{Frame, Item, Reader};
+use crate::{Fault, Login};
 
 /// The most that waits to be written; more means that the PBX reads nothing any more.
 const WRITE_BYTES_MAX: usize = 1024 * 1024;
@@ -138,6 +138,34 @@ impl Link {
                 None => {
                     self.turn().await?;
                 }
+            }
+        }
+    }
+
+    /// Logs in.
+    ///
+    /// # Errors
+    /// [`Fault::Refused`] when the PBX says no, or when name or secret cannot be written.
+    pub async fn login(&mut self, how: Login, username: &str, secret: &str) -> Result<(), Fault> {
+        let action = match how {
+            Login::Plain => Action::login_plain(username, secret),
+            Login::Md5 => {
+                let answer = self.ask(&Action::challenge()).await?;
+                let challenge =
+                    answer.get("Challenge").ok_or_else(|| Fault::Refused("the PBX gives no MD5 challenge".into()))?;
+                Action::login_md5(username, secret, challenge)
+            }
+        };
+        let answer = self.ask(&action).await.map_err(|fault| match fault {
+            // A name or a secret with a line end in it is the operator's to correct.
+            Fault::Bug(why) => Fault::Refused(why),
+            other => other,
+        })?;
+        match answer.response() {
+            Some("Success") => Ok(()),
+            _ => {
+                let why = answer.get("Message").unwrap_or("no reason given");
+                Err(Fault::Refused(format!("login of {username:?}: {why}")))
             }
         }
     }

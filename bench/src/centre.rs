@@ -49,7 +49,7 @@ impl Dice {
 }
 
 /// One day.
-pub struct Centre {
+struct Centre {
     dice: Dice,
     source: SourceId,
     tenant: TenantId,

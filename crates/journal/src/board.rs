@@ -1,5 +1,5 @@
-//! What this process knows of the file without reading it: ends, generations and living members; and the watch that keeps
-//! it true when other processes write.
+//! What this process knows of the journal without asking it: ends, generations and living members; and the watch that tells
+//! those who wait that something of it changed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::ledger::Moved;
 use crate::contract::Partition;
 
 /// The board. Numbers on it only grow, so that a late look at the file cannot undo a newer one.
@@ -38,23 +37,30 @@ impl Board {
         }
     }
 
-    /// Takes over what a transaction moved, and wakes those who wait if anything is new.
-    pub(crate) fn publish(&self, moved: &Moved) {
+    /// Takes over what moved, and wakes those who wait if anything is new.
+    pub(crate) fn publish(&self, ends: &[(Partition, u64)], generations: &[(String, u64)]) {
         let mut news = false;
-        for (partition, end) in &moved.ends {
+        for (partition, end) in ends {
             if let Some(known) = self.ends.get(partition) {
                 news |= known.fetch_max(*end, Ordering::SeqCst) < *end;
             }
         }
-        let mut generations = lock(&self.generations);
-        for (group, generation) in &moved.generations {
-            let known = generations.entry(group.clone()).or_default();
+        let mut known_generations = lock(&self.generations);
+        for (group, generation) in generations {
+            let known = known_generations.entry(group.clone()).or_default();
             news |= *known < *generation;
             *known = (*known).max(*generation);
         }
-        drop(generations);
+        drop(known_generations);
         if news {
             self.tick();
+        }
+    }
+
+    /// Notes an end that was come across. Whoever waits for it is woken otherwise.
+    pub(crate) fn learn(&self, partition: Partition, end: u64) {
+        if let Some(known) = self.ends.get(&partition) {
+            known.fetch_max(end, Ordering::SeqCst);
         }
     }
 

@@ -1,0 +1,163 @@
+//! How fast events over Kafka become figures: our consumer with and without decoding and folding, beside a bare client of the same library,
+//! and beside Kafka Streams doing a small part of the work, on the same topic of the same broker in the same run.
+//!
+//! `script/bench kafka`. Needs a JDK and Maven: the broker and the peer are jars from Maven Central.
+
+#[path = "../fold/centre.rs"]
+mod centre;
+mod sides;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use bench::{Aim, Figure, Finding, Spread};
+use journal::kafka::{Kafka, Options, topics};
+use journal::{Entry, Journal, Stream, Topology};
+use model::envelope::{Parsed, Reader};
+use service::Clock;
+
+/// Calls of the made-up day.
+const CALLS: usize = 80_000;
+const SEED: u64 = 1;
+/// Runs of each of our sides and of the bare client; the peer, which is slow to start, has one.
+const ROUNDS: usize = 5;
+const PARTITIONS: u32 = 4;
+const PREFIX: &str = "bench.";
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let broker = Broker::start()?;
+    let topology = Topology::uniform(1).with(Stream::EventsCall, PARTITIONS);
+    let mut options = Options::new(broker.server(), topology, Clock::system());
+    options.prefix = PREFIX.to_owned();
+    topics::create(&options, Some(1)).await?;
+    let journal = Kafka::open(options).await?;
+    let (events, bytes) = fill(&*journal).await?;
+    let topic = format!("{PREFIX}{}", Stream::EventsCall);
+    let [mut bare, mut reading, mut decoding, mut folding] = [const { Vec::new() }; 4];
+    let mut counts = sides::Counts::new();
+    for round in 0..=ROUNDS {
+        let group = |what: &str| format!("{what}-{round}");
+        let alone = sides::bare(&broker.server(), &topic, PARTITIONS, events)?;
+        let read = sides::read(&*journal, &group("read"), events).await?;
+        let decoded = sides::decode(&*journal, &group("decode"), events).await?;
+        let (folded, found) = sides::fold(&*journal, &group("fold"), events).await?;
+        counts = found;
+        if round > 0 {
+            bare.push(alone.as_secs_f64());
+            reading.push(read.as_secs_f64());
+            decoding.push(decoded.as_secs_f64());
+            folding.push(folded.as_secs_f64());
+        }
+    }
+    let cores = bench::Machine::this().cores;
+    let (streams, theirs) = streams(&broker.server(), &topic, events, cores)?;
+    ensure!(counts == theirs, "Kafka Streams counts otherwise: {theirs:?}, ours {counts:?}");
+    let rate = |seconds: Vec<f64>| events as f64 / seconds.into_iter().collect::<Spread>().median();
+    let (bare, reading, decoding, folding) = (rate(bare), rate(reading), rate(decoding), rate(folding));
+    let of_streams = events as f64 / streams.as_secs_f64();
+    journal.close().await?;
+    let figure = |what: &str, value: f64| Figure::new(what.to_owned(), value, "events/s");
+    let client = "rdkafka BaseConsumer, keys and values copied, nothing else";
+    Finding::new("kafka", "how fast events over Kafka become figures", "script/bench kafka")
+        .figure(figure("consumed, without decoding", reading).peer(client.to_owned(), bare).aim(Aim::RatioAtLeast(0.8)))
+        .figure(figure("consumed and decoded", decoding).peer(client.to_owned(), bare))
+        .figure(figure("consumed, decoded and wholly folded", folding).peer(client.to_owned(), bare))
+        .figure(
+            figure("consumed, decoded and wholly folded, beside two counts by queue and half hour", folding)
+                .peer(format!("Kafka Streams 4.3.1, {cores} threads, in memory, not logged"), of_streams)
+                .aim(Aim::RatioAtLeast(10.0)),
+        )
+        .note(format!(
+            "{events} call events of a made-up day ({CALLS} calls, seed {SEED}), {} bytes each, in {PARTITIONS} partitions of one broker on \
+             this machine; medians of {ROUNDS} alternating runs by the clock; broker, client and fold share the cores.",
+            bytes / events.max(1)
+        ))
+        .note(
+            "Ours: one member of a group; its records are delivered in batches of 4,000. The whole fold is call and agent state machines, \
+             rows in eight dimensions and live views; the peer counts what was offered and answered by queue and half hour, by its own \
+             repartition topic, and both agree on every count.",
+        )
+        .save()
+}
+
+/// Writes the events into the topic. Answers how many, and their bytes.
+async fn fill(journal: &dyn Journal) -> anyhow::Result<(u64, u64)> {
+    let (mut events, mut bytes) = (0, 0);
+    let mut reader = Reader::default();
+    let mut entries = Vec::new();
+    for line in centre::day(CALLS, SEED) {
+        let Parsed::Known(event) = reader.read(&line)? else { continue };
+        let model::Subject::Call(call) = &event.subject else { continue };
+        events += 1;
+        bytes += line.len() as u64;
+        entries.push(Entry::new(Stream::EventsCall, call.as_str().to_owned(), line.clone()));
+        if entries.len() == 5_000 {
+            journal.append(std::mem::take(&mut entries)).await?;
+        }
+    }
+    journal.append(entries).await?;
+    Ok((events, bytes))
+}
+
+/// Runs the peer: how long it took from its first record, and its counts.
+fn streams(server: &str, topic: &str, events: u64, threads: usize) -> anyhow::Result<(Duration, sides::Counts)> {
+    let (events, threads) = (events.to_string(), threads.to_string());
+    let output = Command::new("java")
+        .args(["-Xmx1g", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp"])
+        .arg(home().join("jars/*"))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/streams/Windowed.java"))
+        .args([server, topic, &events, &threads, "bench-streams"])
+        .stdin(Stdio::null())
+        .output()
+        .context("no java: install openjdk-17-jdk-headless")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "Kafka Streams failed:\n{said}{}", String::from_utf8_lossy(&output.stderr));
+    let mut lines = said.lines();
+    let took = lines.next().and_then(|line| line.strip_prefix("took ")).context("no time")?.parse()?;
+    let mut counts = sides::Counts::new();
+    for line in lines {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [queue, what, start, count] = words[..] else { anyhow::bail!("no count: {line}") };
+        let place = usize::from(what == "answered");
+        counts.entry((queue.to_owned(), start.parse()?)).or_default()[place] = count.parse()?;
+    }
+    Ok((Duration::from_millis(took), counts))
+}
+
+fn home() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.join("../target/kafka")
+}
+
+/// One broker; stopped when this process is gone.
+struct Broker {
+    port: u16,
+}
+
+impl Broker {
+    fn start() -> anyhow::Result<Self> {
+        let free = || Ok::<_, std::io::Error>(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port());
+        let (port, controller) = (free()?, free()?);
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kafka/up");
+        let output = Command::new(script)
+            .env("KAFKA_PORTS", format!("{port}:{controller}"))
+            .env("KAFKA_HOME", home().join("bench"))
+            .env("KAFKA_JARS", home().join("jars"))
+            .env("KAFKA_OWNER", std::process::id().to_string())
+            .env("KAFKA_HEAP", "768m")
+            .stdin(Stdio::null())
+            .output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(Self { port })
+    }
+
+    fn server(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+}

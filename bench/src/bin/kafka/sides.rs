@@ -1,0 +1,144 @@
+//! The sides of the comparison: each reads the whole topic once and says how long that took.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use journal::{Batch, Delivery, Journal, Stream, Subscription};
+use model::Envelope;
+use model::envelope::{Parsed, Reader};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::Message as _;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use service::Clock;
+use stats::fold::{PartitionFold, Settings};
+use stats::{Dim, Field};
+
+/// Offered and answered by queue and half hour.
+pub(crate) type Counts = BTreeMap<(String, i64), [i64; 2]>;
+
+const HALF_HOUR_MS: i64 = 1_800_000;
+/// Events folded between two takings of changes, as the aggregator does when it catches up.
+const CHUNK: u64 = 16_000;
+
+/// The client alone: every record polled and copied.
+pub(crate) fn bare(server: &str, topic: &str, partitions: u32, events: u64) -> anyhow::Result<Duration> {
+    let clock = Clock::system();
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", server)
+        .set("group.id", "bare")
+        .set("enable.auto.commit", "false")
+        .set("check.crcs", "true")
+        .set("fetch.queue.backoff.ms", "2")
+        .create()?;
+    let mut list = TopicPartitionList::new();
+    for partition in 0..partitions {
+        list.add_partition_offset(topic, partition as i32, Offset::Beginning)?;
+    }
+    let begin = clock.monotonic();
+    consumer.assign(&list)?;
+    let mut read = 0;
+    while read < events {
+        let message = consumer.poll(Duration::from_secs(30)).context("nothing comes")??;
+        black_box((message.key().map(Bytes::copy_from_slice), message.payload().map(Bytes::copy_from_slice)));
+        read += 1;
+    }
+    Ok(clock.monotonic() - begin)
+}
+
+/// A member of a new group reads everything, batch by batch.
+async fn each(
+    journal: &dyn Journal,
+    group: &str,
+    events: u64,
+    mut what: impl FnMut(&Batch) -> anyhow::Result<()>,
+) -> anyhow::Result<Duration> {
+    let clock = Clock::system();
+    let begin = clock.monotonic();
+    let subscription = Subscription::new(group, "bench", [Stream::EventsCall]).batch(4_000, 16 << 20);
+    let mut consumer = journal.subscribe(subscription).await?;
+    let mut read = 0;
+    while read < events {
+        if let Delivery::Batch(batch) = consumer.next().await? {
+            read += batch.records.len() as u64;
+            what(&batch)?;
+        }
+    }
+    let took = clock.monotonic() - begin;
+    consumer.close().await?;
+    ensure!(read == events, "{read} of {events}");
+    Ok(took)
+}
+
+/// Our consumer alone.
+pub(crate) async fn read(journal: &dyn Journal, group: &str, events: u64) -> anyhow::Result<Duration> {
+    each(journal, group, events, |batch| {
+        black_box(batch);
+        Ok(())
+    })
+    .await
+}
+
+fn decoded(reader: &mut Reader, value: &[u8]) -> anyhow::Result<Envelope> {
+    match reader.read(value)? {
+        Parsed::Known(event) => Ok(event),
+        Parsed::Unknown(head) => anyhow::bail!("{} is of no known type", head.ty),
+    }
+}
+
+/// Our consumer, and every event decoded.
+pub(crate) async fn decode(journal: &dyn Journal, group: &str, events: u64) -> anyhow::Result<Duration> {
+    let mut reader = Reader::default();
+    each(journal, group, events, |batch| {
+        for record in &batch.records {
+            black_box(decoded(&mut reader, &record.value)?);
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Our consumer, and every event decoded and folded, a fold for each partition.
+pub(crate) async fn fold(journal: &dyn Journal, group: &str, events: u64) -> anyhow::Result<(Duration, Counts)> {
+    let mut reader = Reader::default();
+    let mut folds: BTreeMap<u32, (PartitionFold, u64)> = BTreeMap::new();
+    let mut counts = Counts::new();
+    let took = each(journal, group, events, |batch| {
+        let fresh = || (PartitionFold::new(Settings { closed_kept: 1_000, ..Settings::default() }).untold(), 0);
+        let (fold, since) = folds.entry(batch.partition).or_insert_with(fresh);
+        for record in &batch.records {
+            fold.apply(decoded(&mut reader, &record.value)?);
+            *since += 1;
+            if *since == CHUNK {
+                *since = 0;
+                take(fold, &mut counts);
+            }
+        }
+        Ok(())
+    });
+    let mut took = took.await?;
+    let clock = Clock::system();
+    let begin = clock.monotonic();
+    for (fold, _) in folds.values_mut() {
+        take(fold, &mut counts);
+    }
+    took += clock.monotonic() - begin;
+    counts.retain(|_, count| *count != [0, 0]);
+    Ok((took, counts))
+}
+
+fn take(fold: &mut PartitionFold, counts: &mut Counts) {
+    let changes = fold.take_changes();
+    for (key, row) in changes.rows.iter().filter(|(key, _)| key.dim == Dim::Queue) {
+        let (offered, answered) = (row.event.get(Field::Offered), row.event.get(Field::Answered));
+        if offered != 0 || answered != 0 {
+            let start = key.start.ms() - key.start.ms().rem_euclid(HALF_HOUR_MS);
+            let count = counts.entry((key.id.to_string(), start)).or_default();
+            *count = [count[0] + offered, count[1] + answered];
+        }
+    }
+    fold.evict_closed();
+}
