@@ -1,5 +1,5 @@
-//! Starts an empty PostgreSQL and an empty Redis, runs a command beside them, and stops them: `stores COMMAND…`. The command finds
-//! their addresses in its environment. For benches, and for trying things by hand (`stores bash`).
+//! Starts an empty PostgreSQL and an empty Redis, runs a command beside them, and stops them: `servers COMMAND…`. The command finds
+//! their addresses in its environment. For benches, and for trying things by hand (`servers bash`).
 
 use anyhow::{Context as _, Result};
 use std::process::{Command, ExitCode};
@@ -7,7 +7,7 @@ use tidegate_tests::stores::{Disk, Postgres, Redis};
 
 fn main() -> Result<ExitCode> {
     let mut words = std::env::args_os().skip(1);
-    let command = words.next().context("usage: stores COMMAND…")?;
+    let command = words.next().context("usage: servers COMMAND…")?;
     let (postgres, redis) = (Postgres::start_on(Disk::Synced)?, Redis::start()?);
     let mut command = Command::new(command);
     command.args(words);
