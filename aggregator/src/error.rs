@@ -51,7 +51,12 @@ impl Error {
 
     /// Whether somebody else has the partitions now.
     pub fn is_fenced(&self) -> bool {
-        matches!(self, Self::Journal(journal::Error::Fenced { .. }) | Self::Store(store::Error::Fenced { .. }))
+        matches!(
+            self,
+            Self::Journal(journal::Error::Fenced { .. })
+                // A store that has gone back is no longer what our memory was saved to: it is taken again, from what is there.
+                | Self::Store(store::Error::Fenced { .. } | store::Error::Undone { .. })
+        )
     }
 }
 

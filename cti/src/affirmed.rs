@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal::{Journal, Stream};
+use journal::{Journal, Record, Stream};
 use model::control::{Envelope, Event, Parsed};
+use policy::plan::Applied;
 use service::health::Check;
 use service::{Clock, Drain};
 
 use crate::follow::Reader;
 use crate::gate::Gate;
+use crate::sharing::Kept;
 
 /// Records and bytes of one read.
 const READ: (usize, usize) = (1_000, 4 << 20);
@@ -20,6 +22,8 @@ const IDLE: Duration = Duration::from_secs(1);
 pub(crate) struct Follow {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) gate: Arc<Gate>,
+    /// For other gates.
+    pub(crate) kept: Kept,
     pub(crate) clock: Clock,
     pub(crate) drain: Drain,
     pub(crate) health: Check,
@@ -37,7 +41,7 @@ impl Follow {
             for (partition, next) in next.iter_mut().enumerate() {
                 match journal.read(stream, partition as u32, *next, READ.0, READ.1).await {
                     Ok(batch) => {
-                        batch.records.iter().for_each(|record| self.take(&record.value));
+                        batch.records.iter().for_each(|record| self.take(record));
                         any |= batch.next > *next;
                         *next = batch.next;
                         health.ok();
@@ -53,11 +57,12 @@ impl Follow {
         }
     }
 
-    fn take(&self, value: &[u8]) {
-        if let Ok(Parsed::Known(envelope)) = Envelope::parse(value)
+    fn take(&self, record: &Record) {
+        if let Ok(Parsed::Known(envelope)) = Envelope::parse(&record.value)
             && matches!(envelope.event, Event::PlanAffirmed(_))
+            && self.gate.hear(&envelope) == Applied::Changed
         {
-            self.gate.hear(&envelope);
+            self.kept.note(&envelope, &record.value, record.offset);
         }
     }
 }

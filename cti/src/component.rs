@@ -12,6 +12,7 @@ use model::Directory;
 use service::config::{ConfigFile, Problems};
 use service::http::serve;
 use service::{Component, Context};
+use store::Live;
 use tokio::net::TcpListener;
 
 use crate::agi::Server;
@@ -21,6 +22,7 @@ use crate::errands::Errands;
 use crate::gate::{Gate, Key};
 use crate::hardphone;
 use crate::http::{self, Door};
+use crate::sharing::{self, Kept, Sharing};
 use crate::{affirmed, control, count, live};
 
 /// The route gate.
@@ -36,6 +38,8 @@ pub struct Cti {
     /// Of a journal that this process opens for the gate alone.
     alone: bool,
     sealed: bool,
+    /// What gates share of the decisions.
+    live: Option<Arc<dyn Live>>,
     listener: Option<TcpListener>,
     agi: Option<TcpListener>,
 }
@@ -75,7 +79,7 @@ impl Component for Cti {
     }
 
     async fn run(self, context: Context) -> service::Result<()> {
-        let Cti { config, gate, writer, errands, phones, directory, journal, alone, sealed, listener, agi } = self;
+        let Cti { config, gate, writer, errands, phones, directory, journal, alone, sealed, live, listener, agi } = self;
         let door = door(&config, &gate, &phones, &directory, &context);
         if let Some(listener) = listener {
             let (listen, drain) = (config.listen.clone(), context.drain.clone());
@@ -89,13 +93,18 @@ impl Component for Cti {
             let drain = context.drain.clone();
             context.tasks.spawn_blocking("agi", move || server.run_here(listener, drain))?;
         }
+        if let Some(live) = &live {
+            let (live, gate) = (Arc::clone(live), Arc::clone(&gate));
+            let recalling = sharing::recall(live, gate, context.clock.clone(), context.drain.clone());
+            context.tasks.spawn("recall", recalling)?;
+        }
         context.health.started();
         let opened = match journal {
             Some(journal) => Some(journal),
             None => open(&config, &context).await,
         };
         if let Some(journal) = opened {
-            feed(&journal, &gate, &phones, writer, &context, sealed)?;
+            feed(&journal, &gate, &phones, writer, &context, sealed, live)?;
             errands.start(&journal, &gate, &config, &context)?;
             keep_phones(&journal, &gate, &phones, &directory, &config, &context)?;
             if alone {
@@ -142,6 +151,7 @@ impl Cti {
             // Until the receiver's key is known: tokens never leave this process.
             None => (service::http::auth::generate().0.into_bytes(), false),
         };
+        let live = config.live.of_process("control", context)?;
         let (emitter, writer) = emit::queue(config.events_max);
         let clock = context.clock.clone();
         let (errands, webhooks) = Errands::new(&config, context)?;
@@ -149,7 +159,7 @@ impl Cti {
         let gate = Gate::new(&config, key, Arc::clone(&directory), clock, (emitter, webhooks), &context.instance);
         let gate = Arc::new(gate);
         let phones = Arc::new(hardphone::Shared::new(config.hard_phones.clone()));
-        Ok(Cti { config, gate, writer, errands, phones, directory, journal, alone, sealed, listener: None, agi: None })
+        Ok(Cti { config, gate, writer, errands, phones, directory, journal, alone, sealed, live, listener: None, agi: None })
     }
 
     /// Its HTTP door.
@@ -212,11 +222,25 @@ fn feed(
     writer: Writer,
     context: &Context,
     sealed: bool,
+    live: Option<Arc<dyn Live>>,
 ) -> service::Result<()> {
     let (clock, drain) = (context.clock.clone(), context.drain.clone());
+    let kept = Kept::default();
+    if let Some(live) = live {
+        let sharing = Sharing {
+            live,
+            journal: Arc::clone(journal),
+            kept: kept.clone(),
+            clock: clock.clone(),
+            drain: drain.clone(),
+            health: context.health.check("shared decisions"),
+        };
+        context.tasks.spawn("sharing", sharing.run())?;
+    }
     let plans = control::Follow {
         journal: Arc::clone(journal),
         gate: Arc::clone(gate),
+        kept: kept.clone(),
         clock: clock.clone(),
         drain: drain.clone(),
         health: context.health.check("control"),
@@ -226,6 +250,7 @@ fn feed(
     let affirmed = affirmed::Follow {
         journal: Arc::clone(journal),
         gate: Arc::clone(gate),
+        kept,
         clock: clock.clone(),
         drain: drain.clone(),
         health: context.health.check("affirmed plans"),

@@ -19,6 +19,8 @@ use crate::{agi, callbacks, hardphone};
 pub struct Config {
     /// The journal; unused when the process provides one to all its components. When it cannot be opened, the gate answers all the same.
     pub journal: journal::config::Config,
+    /// What gates share of the decisions in force; unused when the process provides it to all its components.
+    pub live: store::config::Sharing,
     /// Names, limits and tenants; unused when the process provides a directory to all its components.
     pub directory: model::Directory,
     /// The HTTP door, `POST /v1/route`.
@@ -76,6 +78,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             journal: journal::config::Config::default(),
+            live: store::config::Sharing::default(),
             directory: model::Directory::default(),
             listen: Listen::loopback(7412),
             auth: Auth { anonymous: None, ..Auth::default() },
@@ -102,6 +105,7 @@ impl Default for Config {
 impl ConfigFile for Config {
     fn check(&self, problems: &mut Problems) {
         problems.within("journal", |problems| self.journal.check(problems));
+        problems.within("live", |problems| self.live.check(problems));
         for found in self.directory.problems() {
             problems.add_hidden(&format!("directory.{}", found.path), found.what, found.fix);
         }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal::{Journal, Stream};
+use journal::{Journal, Record, Stream};
 use model::control::{Envelope, Parsed};
+use policy::plan::{Applied, Table};
 use service::health::{Check, Pulse};
 use service::{Clock, Drain, metric};
 
 use crate::follow::Reader;
 use crate::gate::Gate;
+use crate::sharing::Kept;
 
 /// Records and bytes of one read.
 const READ: (usize, usize) = (1_000, 4 << 20);
@@ -20,6 +22,8 @@ const IDLE: Duration = Duration::from_secs(1);
 pub(crate) struct Follow {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) gate: Arc<Gate>,
+    /// For other gates.
+    pub(crate) kept: Kept,
     pub(crate) clock: Clock,
     pub(crate) drain: Drain,
     pub(crate) health: Check,
@@ -35,13 +39,15 @@ impl Follow {
         let (clock, drain, health) = (&self.clock, &self.drain, &self.health);
         let reader = Reader { journal, stream, clock, drain, health };
         let mut next = reader.beginning().await;
+        // Decisions hold when all of them are read: what was ordered once and taken back since never holds in between.
+        let mut unread = Some(Table::default());
         while !drain.is_started() {
             self.pulse.beat();
-            let (mut any, mut whole) = (false, true);
+            let (mut any, mut failed, mut whole) = (false, false, true);
             for (partition, next) in next.iter_mut().enumerate() {
                 match journal.read(stream, partition as u32, *next, READ.0, READ.1).await {
                     Ok(batch) => {
-                        let unread = batch.records.iter().filter(|record| !self.take(&record.value)).count();
+                        let unread = batch.records.iter().filter(|record| !self.take(record, &mut unread)).count();
                         malformed.increment(unread as u64);
                         any |= batch.next > *next;
                         *next = batch.next;
@@ -53,10 +59,16 @@ impl Follow {
                         (*next, whole) = (offset + 1, false);
                     }
                     Err(error) => {
-                        whole = false;
+                        (failed, whole) = (true, false);
                         reader.put_off(&error).await;
                     }
                 }
+            }
+            if !any && !failed {
+                if let Some(table) = unread.take() {
+                    self.gate.read(table);
+                }
+                self.kept.read_to(next.first().copied().unwrap_or(0));
             }
             if !any {
                 if whole && !next.is_empty() {
@@ -68,10 +80,16 @@ impl Follow {
     }
 
     /// Folds one record; whether it could be read. A type that is not known passes.
-    fn take(&self, value: &[u8]) -> bool {
-        match Envelope::parse(value) {
+    fn take(&self, record: &Record, unread: &mut Option<Table>) -> bool {
+        match Envelope::parse(&record.value) {
             Ok(Parsed::Known(envelope)) => {
-                self.gate.hear(&envelope);
+                let applied = match unread {
+                    Some(table) => table.apply(&envelope),
+                    None => self.gate.hear(&envelope),
+                };
+                if applied == Applied::Changed {
+                    self.kept.note(&envelope, &record.value, record.offset);
+                }
                 true
             }
             Ok(Parsed::Unknown(_)) => true,

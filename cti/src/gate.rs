@@ -17,7 +17,7 @@ use model::control::{self, Kind, Level, QueueCounted, TargetCounted};
 use model::event::call::{Admitted, Diverted};
 use model::{Directory, Envelope, Event, Fact, QueueId, Subject, TenantId, Time};
 use policy::gate::{Caller, Heard, Protected, Reason};
-use policy::plan::{Force, seconds};
+use policy::plan::{Applied, Force, Table, seconds};
 use policy::sticky;
 use service::{Clock, metric};
 use xxhash_rust::xxh3::xxh3_64;
@@ -53,6 +53,8 @@ pub enum Channel {
 /// The gate of all queues.
 pub struct Gate {
     pub(crate) memory: Memory,
+    /// Whether the stream `control` was read to its end once.
+    has_read: AtomicBool,
     pub(crate) callers: Callers,
     directory: Arc<Directory>,
     clock: Clock,
@@ -95,6 +97,7 @@ impl Gate {
         let counter = |why: &Why| metric::counter("cti_decisions_total", &[("rule", why.as_str())]);
         Gate {
             memory: Memory::new(config, &directory),
+            has_read: AtomicBool::new(false),
             callers: Callers::new(key.bytes, key.lasting, &config.vip, &config.emergency),
             directory,
             clock,
@@ -112,8 +115,32 @@ impl Gate {
     }
 
     /// Takes in a decision of the console or of a person. Whoever follows the stream `control` calls this; so does a simulation.
-    pub fn hear(&self, decision: &control::Envelope) {
-        self.memory.change(|table| table.apply(decision));
+    pub fn hear(&self, decision: &control::Envelope) -> Applied {
+        self.memory.change(|table| table.apply(decision))
+    }
+
+    /// The whole stream was read, and this is what it says: it holds from now on, in place of all that was known.
+    pub(crate) fn read(&self, decided: Table) {
+        self.memory.change(|table| {
+            self.has_read.store(true, Ordering::Release);
+            *table = decided;
+        });
+    }
+
+    /// Whether the stream was read to its end once.
+    pub(crate) fn has_read(&self) -> bool {
+        self.has_read.load(Ordering::Acquire)
+    }
+
+    /// What others say holds; whether it is taken: not when the stream was read meanwhile.
+    pub(crate) fn recall(&self, decided: Table) -> bool {
+        self.memory.change(|table| {
+            let taken = !self.has_read();
+            if taken {
+                *table = decided;
+            }
+            taken
+        })
     }
 
     /// Takes in the figures of all queues that somebody waits in or works for, in place of the former ones.

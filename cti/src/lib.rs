@@ -32,6 +32,7 @@ mod http;
 mod live;
 pub mod pbx;
 mod recent;
+mod sharing;
 pub mod webhook;
 
 pub use component::Cti;

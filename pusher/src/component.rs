@@ -8,7 +8,7 @@ use journal::Journal;
 use model::Directory;
 use service::config::{ConfigFile, Problems};
 use service::{Component, Context, metric};
-use store::Reports;
+use store::{Live, Reports};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::http::{Face, router};
 use crate::live::follow::Follow;
 use crate::report::ask::Bounds;
+use crate::sharing::mirror::Mirror;
 use crate::ws::hub::Hub;
 use crate::ws::socket::Door;
 
@@ -24,6 +25,7 @@ pub struct Pusher {
     config: Config,
     journal: Arc<dyn Journal>,
     reports: Arc<dyn Reports>,
+    live: Option<Arc<dyn Live>>,
     directory: Arc<Directory>,
     listener: TcpListener,
 }
@@ -50,6 +52,7 @@ impl Component for Pusher {
     async fn build(config: Config, context: &Context) -> service::Result<Pusher> {
         let journal = journal::config::of_process(&config.journal, context).await?;
         let reports = store::config::of_process(&config.store, context).await?;
+        let live = config.live.of_process("views", context)?;
         let directory = match context.shared::<Arc<Directory>>() {
             Some(directory) => directory,
             // Kept beside the figures, so that `tidegate report` names and judges as this process does.
@@ -61,12 +64,12 @@ impl Component for Pusher {
             }
         };
         let listener = config.listen.bind().await?;
-        Ok(Pusher { config, journal, reports, directory, listener })
+        Ok(Pusher { config, journal, reports, live, directory, listener })
     }
 
     async fn run(self, context: Context) -> service::Result<()> {
         describe();
-        let Pusher { config, journal, reports, directory, listener } = self;
+        let Pusher { config, journal, reports, live, directory, listener } = self;
         let epoch = format!("{:x}", context.clock.now_ms());
         let hub = Arc::new(Hub::new(epoch, config.bounds()));
         let places = config.limits.connections as usize;
@@ -80,9 +83,21 @@ impl Component for Pusher {
             tasks: sockets.clone(),
             clock: context.clock.clone(),
         });
+        if let Some(live) = &live {
+            let mirror = Mirror {
+                live: Arc::clone(live),
+                journal: Arc::clone(&journal),
+                reports: Arc::clone(&reports),
+                clock: context.clock.clone(),
+                drain: context.drain.clone(),
+                health: context.health.check("shared views"),
+            };
+            context.tasks.spawn("mirror", mirror.run())?;
+        }
         let follow = Follow {
             journal,
             reports: Arc::clone(&reports),
+            live,
             hub: Arc::clone(&hub),
             directory: Arc::clone(&directory),
             clock: context.clock.clone(),
@@ -125,6 +140,7 @@ impl Component for Pusher {
 fn describe() {
     metric::describe_gauge("pusher_connections", "WebSocket connections that are open");
     metric::describe_gauge("pusher_feeds", "different selections that are followed");
+    metric::describe_gauge("pusher_recalled_views", "views that were taken from what pushers share, at the start");
     metric::describe_gauge("pusher_age_seconds", "how old the live figures are");
     metric::describe_counter("pusher_closed_total", "WebSocket connections closed by us, by reason");
     metric::describe_counter(

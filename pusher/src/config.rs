@@ -28,6 +28,8 @@ pub struct Config {
     pub journal: journal::config::Config,
     /// The store; unused when the process provides one to all its components.
     pub store: store::config::Config,
+    /// What pushers share of the live views; unused when the process provides it to all its components.
+    pub live: store::config::Sharing,
     /// Names, thresholds and time zones; unused when the process provides a directory to all its components.
     pub directory: model::Directory,
     /// The time of one frame of a feed: in the long run there are no more. It is longer by itself where painting or thousands of followers take their time.
@@ -118,6 +120,7 @@ impl Default for Config {
             origins: Origins::default(),
             journal: journal::config::Config::default(),
             store: store::config::Config::default(),
+            live: store::config::Sharing::default(),
             directory: model::Directory::default(),
             tick: Millis::new(20),
             beat: Millis::seconds(2),
@@ -133,6 +136,7 @@ impl ConfigFile for Config {
         problems.within("auth", |problems| self.auth.check_for(&self.listen, problems));
         problems.within("journal", |problems| self.journal.check(problems));
         problems.within("store", |problems| self.store.check(problems));
+        problems.within("live", |problems| self.live.check(problems));
         for found in self.directory.problems() {
             problems.add_hidden(&format!("directory.{}", found.path), found.what, found.fix);
         }

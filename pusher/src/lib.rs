@@ -4,7 +4,8 @@
 //! frames ([`ws`]), answers questions about what was ([`report`], a library that the command line uses, too), and serves a page
 //! that shows it all (`wallboard/`).
 //!
-//! **Is not**: a fold. It computes no figure that `stats` does not define, writes nothing, and can be started any number of times.
+//! **Is not**: a fold. It computes no figure that `stats` does not define, writes nothing of its own (where views are shared, one of all
+//! pushers copies the stream there: [`sharing`]), and can be started any number of times.
 //!
 //! - Invariant: a figure that is old is said to be old, in every frame and every answer.
 //! - Invariant: a slow client costs no memory: it holds one number per feed, and catches up in one frame.
@@ -17,6 +18,7 @@ pub mod config;
 pub mod http;
 pub mod live;
 pub mod report;
+pub mod sharing;
 pub mod ws;
 
 pub use component::Pusher;

@@ -35,5 +35,6 @@ pub mod recorded;
 pub mod records;
 pub mod screen;
 pub mod sip;
+pub mod stores;
 pub mod table;
 pub mod victim;

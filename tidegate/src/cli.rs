@@ -109,6 +109,9 @@ pub(crate) struct Data {
     /// The data directory: journal.db and store.db.
     #[arg(long, value_name = "DIR", default_value = "data")]
     pub(crate) data: PathBuf,
+    /// A configuration whose table [store] says where reports and checkpoints are instead of DIR/store.db.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) store: Option<PathBuf>,
 }
 
 /// `tidegate up`.

@@ -14,7 +14,7 @@ use policy::plan::Table;
 use service::{Clock, Error, Result};
 use store::reports::Kind;
 
-use crate::cli::{Audit, Thresholds, Verify};
+use crate::cli::{Audit, Data, Thresholds, Verify};
 use crate::data;
 
 /// `tidegate audit …`.
@@ -85,7 +85,7 @@ pub(crate) async fn thresholds(what: Thresholds) -> Result<()> {
 
 /// What exists in a data directory, of all tenants.
 pub(crate) async fn known(dir: &Path) -> Result<Known> {
-    let opened = data::open_existing(dir, &Clock::system()).await?;
+    let opened = data::open_existing(&Data { data: dir.to_owned(), store: None }, &Clock::system()).await?;
     let table = table(&*opened.journal).await.map_err(|error| data::journal_failed(&error))?;
     let tenants = || table.tenants().map(|(_, tenant)| tenant);
     let targets = tenants().flat_map(|tenant| tenant.targets()).map(|(target, _)| target.clone()).collect();

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use journal::Journal;
 use model::Directory;
+use service::config::{Layers, Sources};
 use service::{Clock, Error, Result};
 use store::Reports;
+
+use crate::cli::Data;
 
 /// An opened data directory.
 pub(crate) struct Opened {
@@ -19,18 +22,27 @@ pub(crate) fn journal_config(dir: &Path) -> journal::config::Config {
     journal::config::Config { path: dir.join("journal.db"), ..journal::config::Config::default() }
 }
 
-/// The store's configuration for a directory.
-pub(crate) fn store_config(dir: &Path) -> store::config::Config {
-    store::config::Config { path: dir.join("store.db") }
+/// The store's configuration for a data directory: its `store.db`, unless the file that `--store` names, or the environment, says
+/// otherwise.
+pub(crate) fn store_config(data: &Data) -> Result<store::config::Config> {
+    let base = vec![format!("store.path={}", data.data.join("store.db").display())];
+    let layers = Layers::read(&Sources { base, ..Sources::of_process(data.store.clone(), Vec::new()) });
+    let loaded = layers.section::<store::config::Config>("store");
+    // Of the file only this table is looked at; the others are of the components.
+    let mut problems = layers.problems(&["directory"]);
+    problems.extend("", loaded.problems);
+    layers.locate(&mut problems);
+    problems.or(loaded.config).map_err(Error::from)
 }
 
 /// Opens a directory for this process alone, making it when it is not there.
-pub(crate) async fn open_alone(dir: &Path, clock: &Clock) -> Result<Opened> {
+pub(crate) async fn open_alone(data: &Data, clock: &Clock) -> Result<Opened> {
+    let dir = &data.data;
     std::fs::create_dir_all(dir).map_err(|e| {
         Error::dependency("TG0301", format!("cannot make the data directory {}", dir.display())).caused_by(e)
     })?;
     // The store first: that is where it shows whether somebody is there.
-    let store = store_config(dir).open_alone().await?;
+    let store = store_config(data)?.open_alone().await?;
     Ok(Opened { journal: journal_config(dir).open(clock).await?, store })
 }
 
@@ -44,9 +56,9 @@ pub(crate) async fn open_parts(
 }
 
 /// Opens a directory that must be there: reading from a mistyped path is no empty report.
-pub(crate) async fn open_existing(dir: &Path, clock: &Clock) -> Result<Opened> {
-    there(dir)?;
-    open_parts(&journal_config(dir), &store_config(dir), clock).await
+pub(crate) async fn open_existing(data: &Data, clock: &Clock) -> Result<Opened> {
+    there(&data.data)?;
+    open_parts(&journal_config(&data.data), &store_config(data)?, clock).await
 }
 
 /// Opens the journal of a directory that must be there, and nothing else of it.

@@ -66,7 +66,7 @@ pub(crate) async fn run(args: Import) -> Result<()> {
     let speed = speed(&args.speed)?;
     let (file, planned) = plan(&args)?;
     let clock = Clock::system();
-    let opened = data::open_alone(&args.data.data, &clock).await?;
+    let opened = data::open_alone(&args.data, &clock).await?;
     let mut knows = file.directory;
     knows.sources.entry(SourceId::new(&file.source)).or_default().recorded = true;
     let directory = data::learn(&opened.store, knows).await?;

@@ -21,7 +21,7 @@ const STEPS: f64 = 1_000.0;
 
 pub(crate) async fn run(args: Preview) -> Result<()> {
     let proposed = scenario("--thresholds", &args.thresholds)?;
-    let opened = open_existing(&args.data.data, &Clock::system()).await?;
+    let opened = open_existing(&args.data, &Clock::system()).await?;
     let directory = data::directory(&opened.store).await?;
     let tenant = tenant(&directory, args.tenant.as_deref())?;
     let (from, to) = period(&directory, &tenant, &args.from, &args.to).map_err(refused)?;

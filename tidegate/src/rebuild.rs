@@ -7,6 +7,7 @@ use aggregator::{CatchUp, Caught};
 use journal::Journal;
 use service::{Clock, Context, Error, Result, Seeds};
 use store::Reports;
+use store::config::Kind;
 use store::reports::Verified;
 
 use crate::cli::{Data, Rebuild};
@@ -19,9 +20,12 @@ pub(crate) async fn run(args: Rebuild) -> Result<()> {
     if args.config.is_none() && args.set.is_empty() {
         data::there(&args.data.data)?;
     }
-    // Alone to the end: a server that runs here would go on writing into the file that is replaced.
-    let old = match data::store_config(&args.data.data).open_alone().await {
+    // Alone to the end: a server that runs here would go on writing into the store that is replaced.
+    let config = store_of(&args)?;
+    let old = match config.open_alone().await {
         Err(error) if error.code() == "TG0114" => return Err(error),
+        // A server that is away or refuses us is not damage.
+        Err(error) if config.kind == Kind::Postgresql => return Err(error),
         // A store that cannot even be opened is what a rebuild is for.
         old => old,
     };
@@ -29,7 +33,7 @@ pub(crate) async fn run(args: Rebuild) -> Result<()> {
     let context = Context::new("rebuild", "rebuild", clock.clone(), &Seeds::fixed(0));
     let path = args.data.data.join("store.rebuilt.db");
     remove(&path, &REBUILT)?;
-    let fresh = store::config::Config { path: path.clone() }.open().await?;
+    let fresh = store::config::Config::sqlite(&path).open().await?;
     let verdict = match &old {
         Ok(old) => fold_beside(&journal, old.as_ref(), &fresh, &context).await?,
         Err(error) => fold_alone(&journal, &fresh, &context, &whole(error)).await?,
@@ -37,11 +41,36 @@ pub(crate) async fn run(args: Rebuild) -> Result<()> {
     if let Ok(old) = old {
         // Names and limits are the one thing that is not in the journal; where they cannot be read, the next start learns them again.
         data::learn(&fresh, data::directory(&old).await.unwrap_or_default()).await?;
+        if config.kind == Kind::Postgresql && !args.dry_run && !matches!(verdict, Verdict::Same) {
+            fold_again(&journal, &old, &context).await?;
+        }
         old.close().await.map_err(|e| failed(&e))?;
     }
     fresh.close().await.map_err(|e| failed(&e))?;
     journal.close().await.map_err(Error::from)?;
-    settle(&args, &path, &verdict)
+    match config.kind {
+        Kind::Sqlite => settle(&config.path, &path, args.dry_run)?,
+        Kind::Postgresql => remove(&path, &REBUILT)?,
+    }
+    tell(&verdict, args.dry_run)
+}
+
+/// Mends a database where it is: it is emptied, whoever was folding into it is refused, and all is folded into it again. (A file is
+/// replaced instead: that happens at one moment.)
+async fn fold_again(journal: &Arc<dyn Journal>, old: &Arc<dyn Reports>, context: &Context) -> Result<()> {
+    old.wipe().await.map_err(|e| failed(&e))?;
+    let bar = Arc::new(Mutex::new(Progress::new("folding into the database")));
+    aggregator::catch_up_to_end(journal, old, &how(&bar), context).await.map_err(Error::from)?;
+    Ok(())
+}
+
+/// The configuration that the command names, as far as it says where journal and store are.
+fn configured(args: &Rebuild) -> Result<Tree> {
+    let dir = args.data.data.display();
+    let base = vec![format!("journal.path={dir}/journal.db"), format!("store.path={dir}/store.db")];
+    let mut tree = Tree::read(args.config.clone(), base, args.set.clone());
+    tree.verdict()?;
+    Ok(tree)
 }
 
 /// The journal of the data directory, or the one that the configuration names.
@@ -49,10 +78,15 @@ async fn journal_of(args: &Rebuild, clock: &Clock) -> Result<Arc<dyn Journal>> {
     if args.config.is_none() && args.set.is_empty() {
         return data::journal_existing(&args.data.data, clock).await;
     }
-    let base = vec![format!("journal.path={}/journal.db", args.data.data.display())];
-    let mut tree = Tree::read(args.config.clone(), base, args.set.clone());
-    tree.verdict()?;
-    tree.journal.open(clock).await
+    configured(args)?.journal.open(clock).await
+}
+
+/// The store of the data directory, or the one that the configuration or `--store` names.
+fn store_of(args: &Rebuild) -> Result<store::config::Config> {
+    if args.data.store.is_some() || (args.config.is_none() && args.set.is_empty()) {
+        return data::store_config(&args.data);
+    }
+    Ok(configured(args)?.store)
 }
 
 /// What came of comparing the old store with the new one.
@@ -132,30 +166,34 @@ fn whole(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// Puts the new store in the place of the old one, unless only asked to compare.
-fn settle(args: &Rebuild, fresh: &Path, verdict: &Verdict) -> Result<()> {
-    match verdict {
-        Verdict::Same => println!("identical"),
-        Verdict::Differs(places) => println!("{places} differ"),
-        Verdict::Damaged => {}
-    }
-    if !args.dry_run {
-        let old = args.data.data.join("store.db");
-        remove(&old, &BESIDE)?;
-        let marks = (service::mark::beside(fresh), service::mark::beside(&old));
-        for (from, to) in [marks, (fresh.to_owned(), old)] {
+/// Puts the new file in the place of the old one, unless only asked to compare.
+fn settle(old: &Path, fresh: &Path, dry_run: bool) -> Result<()> {
+    if !dry_run {
+        remove(old, &BESIDE)?;
+        let marks = (service::mark::beside(fresh), service::mark::beside(old));
+        for (from, to) in [marks, (fresh.to_owned(), old.to_owned())] {
             std::fs::rename(&from, &to).map_err(|e| {
                 Error::dependency("TG0311", format!("cannot put {} in place", from.display())).caused_by(e)
             })?;
         }
     }
-    remove(fresh, &REBUILT)?;
+    remove(fresh, &REBUILT)
+}
+
+/// Says what came of it; what was only found, and not mended, is an error.
+fn tell(verdict: &Verdict, dry_run: bool) -> Result<()> {
     let what = match verdict {
-        Verdict::Differs(places) => format!("the store differs from its journal in {places} places"),
+        Verdict::Same => {
+            println!("identical");
+            return Ok(());
+        }
+        Verdict::Differs(places) => {
+            println!("{places} differ");
+            format!("the store differs from its journal in {places} places")
+        }
         Verdict::Damaged => "the store is damaged".to_owned(),
-        Verdict::Same => return Ok(()),
     };
-    if args.dry_run {
+    if dry_run {
         return Err(Error::dependency("TG0312", format!("{what}; run without --dry-run to mend it")));
     }
     Ok(())
@@ -190,7 +228,7 @@ pub(crate) async fn verify(args: Data) -> Result<()> {
     for fault in &report.faults {
         println!("{fault}");
     }
-    let stored = match data::store_config(&args.data).open().await {
+    let stored = match data::store_config(&args)?.open().await {
         Ok(store) => store.verify().await.map_err(|e| failed(&e))?,
         Err(error) => Verified { faults: vec![whole(&error)], ..Verified::default() },
     };

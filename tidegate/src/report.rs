@@ -18,7 +18,7 @@ pub(crate) async fn run(what: What) -> Result<()> {
         What::Calls(args) => &args.range,
     };
     let clock = Clock::system();
-    let opened = open_existing(&range.data.data, &clock).await?;
+    let opened = open_existing(&range.data, &clock).await?;
     let directory = data::directory(&opened.store).await?;
     let asker = Asker { directory: &directory, tenant: None, now: Time(clock.now_ms()), bounds: Bounds::default() };
     match what {

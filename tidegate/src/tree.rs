@@ -27,6 +27,7 @@ pub(crate) struct Tree {
     pub(crate) directory: Directory,
     pub(crate) journal: journal::config::Config,
     pub(crate) store: store::config::Config,
+    pub(crate) live: store::config::Sharing,
     layers: Layers,
     printed: Vec<(&'static str, serde_json::Value)>,
     problems: Problems,
@@ -41,6 +42,7 @@ impl Tree {
             directory: Directory::default(),
             journal: journal::config::Config::default(),
             store: store::config::Config::default(),
+            live: store::config::Sharing::default(),
             problems: layers.problems(&["directory"]),
             printed: Vec::new(),
             layers,
@@ -49,6 +51,7 @@ impl Tree {
         tree.directory = tree.section::<Names>("directory").0;
         tree.journal = tree.section("journal");
         tree.store = tree.section("store");
+        tree.live = tree.section("live");
         tree
     }
 

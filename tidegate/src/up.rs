@@ -50,6 +50,7 @@ pub(crate) async fn run(args: Up) -> Result<()> {
     host.provide(Arc::new(directory));
     host.provide(Arc::clone(&opened.journal));
     host.provide(Arc::clone(&opened.store));
+    host.provide(tree.live.clone());
     if let Some(plan) = simulator {
         host.build::<Simulator>(plan.ok_or_else(unplanned)?).await?;
     }

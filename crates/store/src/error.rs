@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use sqlx::postgres::PgDatabaseError;
+
 use crate::Part;
 
 /// A result of this crate.
@@ -33,6 +35,16 @@ pub enum Error {
         held: u64,
         /// The fence that counts.
         current: u64,
+    },
+    /// The database has lost what it had acknowledged: take the partition again, and fold on from what is there.
+    #[error("the store has lost what was written of {part}: {written} was acknowledged, {found} is there")]
+    Undone {
+        /// The partition.
+        part: Part,
+        /// The position that was acknowledged.
+        written: u64,
+        /// The position that was found.
+        found: u64,
     },
     /// The positions in this store are of another journal: nothing can be resumed here.
     #[error(
@@ -68,11 +80,19 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// The server, or what it keeps, is not for us: its address, rights, version or encoding.
+    #[error("{place} cannot be used as a store: {reason}")]
+    Refused {
+        /// Which; without user and password.
+        place: String,
+        /// Why not.
+        reason: String,
+    },
     /// Another process has the store open.
-    #[error("{} is in use: another process has it open{}", path.display(), if *alone { " alone, for a rebuild or an import" } else { "" })]
+    #[error("{store} is in use: another process has it open{}", if *alone { " alone, for a rebuild or an import" } else { "" })]
     InUse {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the database.
+        store: String,
         /// Whether that process wants to be alone, or the caller did.
         alone: bool,
     },
@@ -110,8 +130,16 @@ pub enum Error {
         /// The oldest cursor that can be resumed.
         oldest: u64,
     },
-    /// Others kept the store locked beyond the busy timeout. Nothing was written.
-    #[error("the store was locked by others for too long")]
+    /// The cursor is another one than the put was for: somebody else has put, or something was lost. Nothing was put.
+    #[error("the live state has moved on: its cursor is {cursor}, and {wanted} was expected")]
+    Moved {
+        /// The cursor that the caller expected.
+        wanted: u64,
+        /// The cursor that is.
+        cursor: u64,
+    },
+    /// Others kept the store locked beyond the busy timeout, or no connection was to be had. Nothing was written.
+    #[error("the store was away, or locked by others, for too long")]
     Busy,
     /// The disk is full. Nothing was written.
     #[error("the disk of the store is full")]
@@ -128,8 +156,15 @@ impl Error {
     /// Who must act.
     pub const fn class(&self) -> Class {
         match self {
-            Self::Fenced { .. } | Self::Lapsed { .. } | Self::Busy | Self::Full | Self::Storage(_) => Class::Transient,
+            Self::Fenced { .. }
+            | Self::Undone { .. }
+            | Self::Lapsed { .. }
+            | Self::Moved { .. }
+            | Self::Busy
+            | Self::Full
+            | Self::Storage(_) => Class::Transient,
             Self::Foreign { .. }
+            | Self::Refused { .. }
             | Self::Schema { .. }
             | Self::SqliteTooOld { .. }
             | Self::NotAStore { .. }
@@ -145,6 +180,9 @@ impl Error {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match &error {
+            sqlx::Error::Database(db) if db.try_downcast_ref::<PgDatabaseError>().is_some() => {
+                db.try_downcast_ref().map_or(Self::Closed, crate::postgres::fault::of)
+            }
             // SQLite's primary codes, in the low byte of the extended ones: 5 BUSY, 6 LOCKED, 11 CORRUPT, 13 FULL, 26 NOTADB.
             sqlx::Error::Database(db) => {
                 match db.code().and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff) {

@@ -30,7 +30,7 @@ impl Lock {
         let taken = if alone { file.try_lock() } else { file.try_lock_shared() };
         match taken {
             Ok(()) => Ok(Lock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(Error::InUse { path: store.to_owned(), alone: !alone }),
+            Err(TryLockError::WouldBlock) => Err(Error::InUse { store: store.display().to_string(), alone: !alone }),
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
     }

@@ -1,6 +1,7 @@
 //! The loop: reads `views` from its beginning, paints what changed, publishes at once or with the next tick, and beats.
 //!
-//! Every pusher reads all of the stream, without a group: nothing is shared with other pushers, and nothing is committed.
+//! Every pusher reads the stream for itself, without a group, and commits nothing. Where views are shared, it begins with those and reads
+//! what came since; else, and whenever they are away, it reads all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +12,14 @@ use journal::{Batch, Journal, Stream};
 use model::{Directory, Time};
 use service::health::{Check, Pulse};
 use service::{Clock, Drain};
-use store::Reports;
 use store::reports::RowFilter;
+use store::{Live, Reports};
 
 use super::pace;
 use super::paint::paint;
 use super::parts::SHOWN;
 use super::picture::Picture;
+use crate::sharing::recall::recall;
 use crate::ws::feed::Stamp;
 use crate::ws::hub::Hub;
 use crate::ws::topic::Topic;
@@ -37,6 +39,8 @@ pub struct Follow {
     pub journal: Arc<dyn Journal>,
     /// Where the rows of today are that `views` no longer tells of.
     pub reports: Arc<dyn Reports>,
+    /// What pushers share of the views.
+    pub live: Option<Arc<dyn Live>>,
     /// Where to show them.
     pub hub: Arc<Hub>,
     /// Names, thresholds, zones.
@@ -104,6 +108,7 @@ impl Follow {
             beaten: now,
             minute: i64::MIN,
         };
+        running.recall().await;
         running.load().await;
         running.catch_up().await?;
         running.turn().await
@@ -113,6 +118,18 @@ impl Follow {
 impl Loop {
     fn now(&self) -> Time {
         Time(self.env.clock.now_ms())
+    }
+
+    /// The views that are shared. The rows come after them, so that none falls between what was stored then and what is read now.
+    async fn recall(&mut self) {
+        let Some(live) = self.env.live.clone() else { return };
+        if let Some(recalled) = recall(&*live, &*self.env.journal, &self.env.clock).await {
+            for (key, partial) in &recalled.views {
+                self.picture.take(key.as_bytes(), partial.value.as_deref().unwrap_or_default());
+            }
+            service::metric::gauge("pusher_recalled_views", &[]).set(recalled.views.len() as f64);
+            self.next = recalled.next;
+        }
     }
 
     /// The rows of the last days, as the store has them.

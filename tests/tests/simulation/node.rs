@@ -270,6 +270,7 @@ pub fn push(context: &Context, journal: Arc<dyn Journal>, reports: Arc<dyn Repor
     let follow = Follow {
         journal,
         reports,
+        live: None,
         hub: Arc::clone(&hub),
         directory: Arc::new(load::directory()),
         clock: context.clock.clone(),

@@ -40,7 +40,7 @@ async fn run(folder: &Path, tick_ms: u64, stopped: mpsc::Receiver<String>) -> an
     let mut process = Process { ops: Listen::loopback(0), ..Process::default() };
     process.log.filter = "warn".to_owned();
     let journal = journal::config::Config { path: folder.join("journal.db"), ..Default::default() };
-    let store = store::config::Config { path: folder.join("store.db") };
+    let store = store::config::Config::sqlite(folder.join("store.db"));
     let mut host = Host::new(process, clock.clone(), Seeds::fixed(1));
     let journal = journal.open(&clock).await?;
     host.provide(Arc::new(Directory::default()));

@@ -83,7 +83,7 @@ fn fill(data: &Path, recording: &Path) -> Result<()> {
 async fn opened(data: &Path) -> Result<Spread> {
     let clock = Clock::system();
     let journal = journal::config::Config { path: data.join("journal.db"), ..Default::default() };
-    let store = store::config::Config { path: data.join("store.db") };
+    let store = store::config::Config::sqlite(data.join("store.db"));
     let mut took = Vec::new();
     for _ in 0..RUNS {
         let begun = clock.monotonic();

@@ -12,6 +12,7 @@
 mod descent;
 mod force;
 mod leads;
+mod recall;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

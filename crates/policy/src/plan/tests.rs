@@ -287,3 +287,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_last_record_of_each_subject_recalls_what_all_of_them_made() {
+    let by = || By::Automatic;
+    let all = [
+        at(1, by(), set(1, 20.0)),
+        at(2, by(), target("chat", 1, 0.5)),
+        at(3, by(), target("smart", 1, 0.5)),
+        at(4, by(), set(2, 30.0)),
+        at(5, by(), target("chat", 2, 0.7)),
+        at(6, by(), TargetRemoved { target: "smart".into(), version: 2 }),
+        at(7, by(), plan(1, Level::DivertShare, 7)),
+        at(8, by(), plan(2, Level::DivertShare, 8)),
+        at(9, by(), order("o", Order::LevelLocked { level: Level::DivertShare }, 90)),
+    ];
+    let whole = folded(&all);
+    let mut recalled = Table::default();
+    for last in [2, 3, 4, 5, 7, 8] {
+        assert_eq!(recalled.recall(&all[last]), Applied::Changed, "{:?}", all[last]);
+    }
+    let (a, b) = (recalled.tenant(&"bank".into()).unwrap(), whole.tenant(&"bank".into()).unwrap());
+    assert_eq!(a, b);
+    // Hearing all of them afterwards, from the first on, changes nothing back.
+    let mut again = recalled.clone();
+    all.iter().filter(|event| !matches!(event.event, Event::OverrideSet(_))).for_each(|event| _ = again.apply(event));
+    assert_eq!(again.tenant(&"bank".into()), whole.tenant(&"bank".into()));
+}

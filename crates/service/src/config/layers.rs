@@ -11,7 +11,7 @@ use super::problem::{Problem, Problems, join};
 
 /// The top-level tables of the shared file. A process reads its own and leaves its neighbours' alone; any other name is
 /// a typing error and is refused.
-pub const SECTIONS: [&str; 12] = [
+pub const SECTIONS: [&str; 13] = [
     "process",
     "directory",
     "collector",
@@ -23,6 +23,7 @@ pub const SECTIONS: [&str; 12] = [
     "simulator",
     "journal",
     "store",
+    "live",
     "tidegate",
 ];
 

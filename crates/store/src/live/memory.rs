@@ -64,6 +64,21 @@ impl Memory {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Changes the state when the cursor is still the one that is asked for; tells those who watch.
+    fn change(&self, after: Option<u64>, change: impl FnOnce(&mut State) -> Result<()>) -> Result<u64> {
+        let cursor = {
+            let mut state = self.state();
+            if let Some(wanted) = after.filter(|wanted| *wanted != state.cursor) {
+                return Err(Error::Moved { wanted, cursor: state.cursor });
+            }
+            change(&mut state)?;
+            state.forget(self.limits.emptied);
+            state.cursor
+        };
+        self.moved.send_replace(cursor);
+        Ok(cursor)
+    }
+
     fn check(&self, state: &State, partials: &[Partial]) -> Result<()> {
         let large = partials.iter().filter_map(|p| p.value.as_ref()).map(|v| v.len()).max().unwrap_or(0);
         if large > self.limits.value_bytes {
@@ -123,23 +138,16 @@ fn partial(slot: &Slot, held: &Held) -> Partial {
 
 #[async_trait]
 impl Live for Memory {
-    async fn put(&self, partials: Vec<Partial>) -> Result<()> {
-        let cursor = {
-            let mut state = self.state();
-            self.check(&state, &partials)?;
-            for partial in partials {
-                state.put(partial);
-            }
-            state.forget(self.limits.emptied);
-            state.cursor
-        };
-        self.moved.send_replace(cursor);
-        Ok(())
+    async fn put(&self, partials: Vec<Partial>, after: Option<u64>) -> Result<u64> {
+        self.change(after, |state| {
+            self.check(state, &partials)?;
+            partials.into_iter().for_each(|partial| state.put(partial));
+            Ok(())
+        })
     }
 
-    async fn begin(&self, part: &Part, epoch: u64) -> Result<()> {
-        let cursor = {
-            let mut state = self.state();
+    async fn begin(&self, part: &Part, epoch: u64, after: Option<u64>) -> Result<u64> {
+        self.change(after, |state| {
             let known = state.epochs.entry(part.clone()).or_default();
             *known = epoch.max(*known);
             let old: Vec<Slot> = state
@@ -151,11 +159,16 @@ impl Live for Memory {
             for slot in old {
                 state.put(Partial { slot, version: Version { epoch, number: 0 }, value: None });
             }
-            state.forget(self.limits.emptied);
-            state.cursor
-        };
-        self.moved.send_replace(cursor);
-        Ok(())
+            Ok(())
+        })
+    }
+
+    async fn clear(&self, after: Option<u64>) -> Result<u64> {
+        self.change(after, |state| {
+            let cursor = state.cursor + 1;
+            *state = State { cursor, oldest: cursor, ..State::default() };
+            Ok(())
+        })
     }
 
     async fn snapshot(&self, prefix: &str) -> Result<Snapshot> {
@@ -213,8 +226,8 @@ mod tests {
             version: Version { epoch: 1, number },
             value: value.map(Into::into),
         };
-        live.put(vec![put("a", 1, Some(b"1")), put("b", 1, Some(b"1"))]).await.unwrap();
-        live.put(vec![put("a", 2, None), put("b", 2, None)]).await.unwrap();
+        live.put(vec![put("a", 1, Some(b"1")), put("b", 1, Some(b"1"))], None).await.unwrap();
+        live.put(vec![put("a", 2, None), put("b", 2, None)], None).await.unwrap();
         assert!(matches!(live.changes(0, 10).await, Err(Error::Lapsed { since: 0, oldest: 3 })));
     }
 
@@ -226,8 +239,8 @@ mod tests {
             version: Version { epoch: 1, number: 1 },
             value: Some(value.into()),
         };
-        assert!(matches!(live.put(vec![put("a", b"123")]).await, Err(Error::TooLarge { .. })));
-        assert!(matches!(live.put(vec![put("a", b"1"), put("b", b"1")]).await, Err(Error::TooLarge { .. })));
+        assert!(matches!(live.put(vec![put("a", b"123")], None).await, Err(Error::TooLarge { .. })));
+        assert!(matches!(live.put(vec![put("a", b"1"), put("b", b"1")], None).await, Err(Error::TooLarge { .. })));
         assert!(live.snapshot("").await.unwrap().partials.is_empty());
     }
 }

@@ -1,10 +1,12 @@
 //! Live state: the latest partial view of each key and partition, for readers that merge them.
 //!
-//! Start at [`Live`], the contract. [`Memory`] is the implementation of one process; [`conformance`] is what each must
-//! pass.
+//! Start at [`Live`], the contract. [`Memory`] is the implementation of one process, [`Redis`] the one of several; [`conformance`] is what
+//! each must pass. [`shared`] names what pushers and gates keep there.
 
 pub mod conformance;
 mod memory;
+pub mod redis;
+pub mod shared;
 
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use memory::{Limits, Memory};
+pub use redis::Redis;
 
 use crate::{Part, Result};
 
@@ -76,6 +79,10 @@ pub struct Changes {
 /// **Takeover.** [`begin`](Live::begin) empties every slot of the partition with an epoch below the given one: the
 /// heir puts all it has anyway.
 ///
+/// **One writer at a time.** Each change answers the cursor after it. A change can ask that the cursor still be the one that the writer
+/// knows (`after`): else it is [`Moved`](crate::Error::Moved) and nothing is done. So of two writers one goes on and the other notices,
+/// and a store that has gone back is noticed, too.
+///
 /// **Watching.** Every change moves the cursor. [`changes`](Live::changes) gives each changed slot once, with its
 /// latest value, however often it changed. A cursor that is too old answers [`Lapsed`](crate::Error::Lapsed), and the
 /// reader takes a [`snapshot`](Live::snapshot). A snapshot and the changes since its cursor miss nothing and are of
@@ -85,17 +92,23 @@ pub struct Changes {
 /// [`TooLarge`](crate::Error::TooLarge).
 #[async_trait]
 pub trait Live: Send + Sync + 'static {
-    /// Puts values, all or none.
+    /// Puts values, all or none; answers the cursor.
     ///
     /// # Errors
-    /// `TooLarge`, `Storage`.
-    async fn put(&self, partials: Vec<Partial>) -> Result<()>;
+    /// `TooLarge`, `Moved`, `Storage`.
+    async fn put(&self, partials: Vec<Partial>, after: Option<u64>) -> Result<u64>;
 
-    /// A partition has a new owner: empties what older epochs left of it.
+    /// A partition has a new owner: empties what older epochs left of it; answers the cursor.
     ///
     /// # Errors
-    /// `Storage`.
-    async fn begin(&self, part: &Part, epoch: u64) -> Result<()>;
+    /// `Moved`, `Storage`.
+    async fn begin(&self, part: &Part, epoch: u64, after: Option<u64>) -> Result<u64>;
+
+    /// Forgets all slots, versions and epochs; every cursor but the one it answers has lapsed.
+    ///
+    /// # Errors
+    /// `Moved`, `Storage`.
+    async fn clear(&self, after: Option<u64>) -> Result<u64>;
 
     /// The values of all slots whose key begins with `prefix`.
     ///

@@ -1,6 +1,6 @@
 //! Reports, records and checkpoints: the folded state of every partition, and the questions that can be asked of it.
 //!
-//! Start at [`Reports`], the contract. [`crate::sqlite`] implements it; [`conformance`] is what each implementation
+//! Start at [`Reports`], the contract. [`crate::sqlite`] and [`crate::postgres`] implement it; [`conformance`] is what each implementation
 //! must pass.
 
 pub mod conformance;
@@ -140,6 +140,8 @@ pub struct Resumed {
 /// position: folding on from there gives what would have been without the crash. It need not be safe from a power cut
 /// when it is answered: a checkpoint that a power cut undoes is undone *whole*, positions included, and the journal,
 /// which is safe, is folded again from the older position. (So SQLite runs with `synchronous=NORMAL`.)
+/// A store that can go back while its writers live on (a server) notices it at the next checkpoint and answers
+/// [`Undone`](crate::Error::Undone): the partition is to be taken again, and what is missing is folded again.
 ///
 /// **Taking and fencing.** [`take`](Reports::take) raises the partition's fence. Only a checkpoint with the current
 /// fence of *every* partition it names is written; any other is [`Fenced`](crate::Error::Fenced), whole. So of two
@@ -178,7 +180,7 @@ pub trait Reports: Send + Sync + 'static {
     /// Writes changes and positions, all or nothing. A partition must not be named twice.
     ///
     /// # Errors
-    /// `Fenced`, `Full`.
+    /// `Fenced`, `Undone`, `Full`.
     async fn checkpoint(&self, changes: &[Change]) -> Result<()>;
 
     /// Those of these calls that exist, in any order.

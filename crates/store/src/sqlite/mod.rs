@@ -4,16 +4,22 @@
 //!   checked when the file is opened. Damage is [`Corrupt`](crate::Error::Corrupt), and `tidegate rebuild` mends it.
 //! - Invariant: a file that ends before its mark ([`service::mark`]) is refused.
 //!
-//! The statements are SQL that PostgreSQL runs as well (`ON CONFLICT … excluded`, numbered parameters); only
-//! the schema and the opening of the file are SQLite's own.
+//! The statements are those of PostgreSQL, too (`sql/`, compiled for each); SQLite's own are the schema, the opening of the file, the
+//! way of committing, and what `dialect.rs` says.
 
+#[path = "../sql/check.rs"]
 mod check;
+mod dialect;
+#[path = "../sql/parts.rs"]
 mod parts;
+#[path = "../sql/read.rs"]
 mod read;
 mod schema;
-mod seal;
+#[path = "../sql/sweep.rs"]
 mod sweep;
+#[path = "../sql/write.rs"]
 mod write;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,6 +34,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use stats::call::Record as CallRecord;
 use stats::{Row, RowKey};
 
+use crate::kept::Kept;
 use crate::lock::Lock;
 use crate::reports::{
     Block, BlockKey, CallFilter, Change, Cursor, Kind, Page, Progress, Reports, Resumed, Retention, RowFilter, State,
@@ -46,7 +53,7 @@ const WAL_PAGES: &str = "4000";
 /// Reports in a SQLite file. A cheap handle.
 #[derive(Clone, Debug)]
 pub struct Sqlite {
-    writer: write::Writer,
+    writer: writer::Writer,
     readers: SqlitePool,
     _lock: Arc<Lock>,
 }
@@ -105,7 +112,7 @@ impl Sqlite {
             }
         };
         let mark = Arc::new(Mark::open(path, &identity).map_err(failed)?);
-        let writer = write::Writer { pool, mark, last: Arc::default() };
+        let writer = writer::Writer { pool, mark, last: Arc::default(), kept: Kept::default() };
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .min_connections(0)
@@ -124,8 +131,8 @@ async fn admitted(pool: &SqlitePool, path: &Path, seen: Seen) -> Result<String> 
         Error::Storage(reason) => Error::NotAStore { path: path.to_owned(), reason },
         other => other,
     })?;
-    let identity = parts::meta(pool, parts::IDENTITY).await?.unwrap_or_default();
-    let last = parts::commits(pool).await?;
+    let identity = parts::meta(pool, writer::IDENTITY).await?.unwrap_or_default();
+    let last = writer::commits(pool).await?;
     match seen.ahead_of(&identity, last) {
         Some(written) => Err(Error::Behind { written, last }),
         None => Ok(identity),

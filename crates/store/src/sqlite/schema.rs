@@ -2,7 +2,7 @@
 
 use sqlx::{Row as _, SqlitePool};
 
-use super::parts;
+use super::writer;
 use crate::{Error, Result};
 
 /// The steps of the schema, oldest first. A step that was released is never changed.
@@ -53,7 +53,7 @@ pub(super) async fn migrate(pool: &SqlitePool) -> Result<()> {
         sqlx::raw_sql(*step).execute(&mut *tx).await?;
     }
     if found < SEALED {
-        parts::seal_all(&mut tx).await?;
+        writer::seal_all(&mut tx).await?;
     }
     if found < known {
         let set = format!("PRAGMA user_version = {known}");

@@ -1,7 +1,7 @@
 //! Retention and wiping.
 
+use super::dialect::{self, Writer};
 use super::parts::{self, PartRow};
-use super::write::Writer;
 use crate::Result;
 use crate::reports::{Retention, Swept};
 
@@ -20,13 +20,8 @@ pub(super) async fn sweep(writer: &Writer, retention: Retention) -> Result<Swept
         .await?;
     }
     if let Some(before) = retention.rows_before {
-        swept.blocks = repeat(
-            writer,
-            "DELETE FROM blocks WHERE (dim, hour, tenant, source, id, part) IN \
-             (SELECT dim, hour, tenant, source, id, part FROM blocks WHERE hour < $1 LIMIT $2)",
-            before.ms(),
-        )
-        .await?;
+        swept.blocks = dialect::drop_whole(writer, before.ms()).await?;
+        swept.blocks += repeat(writer, dialect::DELETE_BLOCKS, before.ms()).await?;
     }
     Ok(swept)
 }
@@ -49,9 +44,8 @@ async fn repeat(writer: &Writer, sql: &'static str, before: i64) -> Result<u64> 
 
 pub(super) async fn wipe(writer: &Writer) -> Result<()> {
     let mut tx = writer.begin().await?;
-    for sql in ["DELETE FROM calls", "DELETE FROM blocks", "DELETE FROM states"] {
-        sqlx::query(sql).execute(&mut *tx).await?;
-    }
+    dialect::hold_parts(&mut tx).await?;
+    sqlx::raw_sql(dialect::EMPTY).execute(&mut *tx).await?;
     sqlx::query("DELETE FROM meta WHERE name = $1").bind(parts::JOURNAL).execute(&mut *tx).await?;
     for mut row in PartRow::all(&mut *tx).await? {
         (row.fence, row.next) = (row.fence + 1, None);

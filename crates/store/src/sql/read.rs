@@ -4,25 +4,23 @@ use std::collections::BTreeMap;
 
 use futures::TryStreamExt;
 use model::{CallId, SourceId, TenantId, Time};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{QueryBuilder, Row as _};
 use stats::call::Record as CallRecord;
 use stats::{Row, RowKey};
 
+use super::dialect::{self, Connection, Db, Pool, SqlRow};
 use super::parts::PartRow;
-use super::seal;
-use crate::codec;
 use crate::reports::{
     BLOCK_MS, Block, BlockKey, CallFilter, Cursor, Kind, PAGE_MAX, Page, Progress, ROWS_MAX, Resumed, RowFilter, State,
 };
-use crate::{Error, Part, Result};
+use crate::{Error, Part, Result, codec, seal};
 
 /// Keys in one look-up.
 const CHUNK: usize = 250;
 /// Open calls in one answer.
 const OPEN_MAX: usize = 1_000_000;
 
-pub(super) async fn progress(pool: &SqlitePool) -> Result<Vec<Progress>> {
+pub(super) async fn progress(pool: &Pool) -> Result<Vec<Progress>> {
     let rows = PartRow::all(pool).await?;
     let mut all = rows
         .into_iter()
@@ -35,12 +33,9 @@ pub(super) async fn progress(pool: &SqlitePool) -> Result<Vec<Progress>> {
     Ok(all)
 }
 
-pub(super) async fn span(pool: &SqlitePool) -> Result<Option<(Time, Time)>> {
+pub(super) async fn span(pool: &Pool) -> Result<Option<(Time, Time)>> {
     let mut span: Option<(i64, i64)> = None;
-    for (sql, length) in [
-        ("SELECT MIN(offered_at), MAX(offered_at) FROM calls", 1),
-        ("SELECT MIN(hour), MAX(hour) FROM blocks", BLOCK_MS),
-    ] {
+    for (sql, length) in [("SELECT MIN(offered_at), MAX(offered_at) FROM calls", 1), (dialect::HOURS, BLOCK_MS)] {
         let row = sqlx::query(sql).fetch_one(pool).await?;
         let (Some(from), Some(to)) = (row.try_get::<Option<i64>, _>(0)?, row.try_get::<Option<i64>, _>(1)?) else {
             continue;
@@ -52,14 +47,14 @@ pub(super) async fn span(pool: &SqlitePool) -> Result<Option<(Time, Time)>> {
 }
 
 /// The columns of a call that are read: `id, part, body, x`.
-pub(super) fn call(row: &SqliteRow) -> Result<CallRecord> {
-    let (id, body): (&str, &[u8]) = (row.try_get(0)?, row.try_get(2)?);
-    seal::check(|| format!("call {id}"), row.try_get(3)?, seal::call(id, row.try_get(1)?, body))?;
+pub(super) fn call(row: &SqlRow) -> Result<CallRecord> {
+    let (id, body): (_, &[u8]) = (dialect::name(row.try_get(0)?), row.try_get(2)?);
+    seal::check(|| format!("call {id}"), row.try_get(3)?, seal::call(&id, row.try_get(1)?, body))?;
     codec::decode_call(body)
 }
 
-pub(super) async fn resume(pool: &SqlitePool, part: &Part) -> Result<Resumed> {
-    let mut tx = pool.begin().await?;
+pub(super) async fn resume(pool: &Pool, part: &Part) -> Result<Resumed> {
+    let mut tx = dialect::one_moment(pool).await?;
     let Some(PartRow { code, .. }) = PartRow::load(&mut *tx, part).await? else { return Ok(Resumed::default()) };
     let mut open_calls = Vec::new();
     let sql = "SELECT id, part, body, x FROM calls WHERE part = $1 AND closed = 0";
@@ -76,8 +71,9 @@ pub(super) async fn resume(pool: &SqlitePool, part: &Part) -> Result<Resumed> {
     Ok(Resumed { open_calls, states, newest_hour: newest.map(Time) })
 }
 
-pub(super) fn state(row: &SqliteRow) -> Result<State> {
-    let (code, id, body): (i32, String, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(3)?);
+pub(super) fn state(row: &SqlRow) -> Result<State> {
+    let (code, body): (i32, Vec<u8>) = (row.try_get(0)?, row.try_get(3)?);
+    let id = dialect::name(row.try_get(1)?).into_owned();
     let sealed = seal::state(code, &id, row.try_get(2)?, &body);
     seal::check(|| format!("the state of {id}"), row.try_get(4)?, sealed)?;
     let kind = Kind::from_code(code)
@@ -85,7 +81,7 @@ pub(super) fn state(row: &SqliteRow) -> Result<State> {
     Ok(State { kind, id, body: Some(body) })
 }
 
-pub(super) async fn states(pool: &SqlitePool, kind: Kind) -> Result<Vec<State>> {
+pub(super) async fn states(pool: &Pool, kind: Kind) -> Result<Vec<State>> {
     let rows = sqlx::query("SELECT kind, id, part, body, x FROM states WHERE kind = $1 ORDER BY id")
         .bind(kind.code())
         .fetch_all(pool)
@@ -93,13 +89,13 @@ pub(super) async fn states(pool: &SqlitePool, kind: Kind) -> Result<Vec<State>> 
     rows.iter().map(state).collect()
 }
 
-pub(super) async fn calls_by_id(db: &mut SqliteConnection, ids: &[CallId]) -> Result<Vec<CallRecord>> {
+pub(super) async fn calls_by_id(db: &mut Connection, ids: &[CallId]) -> Result<Vec<CallRecord>> {
     let mut found = Vec::new();
     for chunk in ids.chunks(CHUNK) {
-        let mut sql = QueryBuilder::<Sqlite>::new("SELECT id, part, body, x FROM calls WHERE id IN (");
+        let mut sql = QueryBuilder::<Db>::new("SELECT id, part, body, x FROM calls WHERE id IN (");
         let mut list = sql.separated(", ");
         for id in chunk {
-            list.push_bind(id.as_str().to_owned());
+            list.push_bind(dialect::text(id.as_str()));
         }
         sql.push(")");
         for row in sql.build().fetch_all(&mut *db).await? {
@@ -109,7 +105,7 @@ pub(super) async fn calls_by_id(db: &mut SqliteConnection, ids: &[CallId]) -> Re
     Ok(found)
 }
 
-pub(super) async fn open_calls(pool: &SqlitePool) -> Result<Vec<CallRecord>> {
+pub(super) async fn open_calls(pool: &Pool) -> Result<Vec<CallRecord>> {
     let mut found = Vec::new();
     let mut rows =
         sqlx::query("SELECT id, part, body, x FROM calls WHERE closed = 0 ORDER BY offered_at, id").fetch(pool);
@@ -122,20 +118,15 @@ pub(super) async fn open_calls(pool: &SqlitePool) -> Result<Vec<CallRecord>> {
     Ok(found)
 }
 
-pub(super) async fn blocks_by_key(pool: &SqlitePool, part: &Part, keys: &[BlockKey]) -> Result<Vec<Block>> {
+pub(super) async fn blocks_by_key(pool: &Pool, part: &Part, keys: &[BlockKey]) -> Result<Vec<Block>> {
     let mut found = Vec::new();
     let Some(PartRow { code, .. }) = PartRow::load(pool, part).await? else { return Ok(found) };
     for chunk in keys.chunks(CHUNK) {
-        let mut sql = QueryBuilder::<Sqlite>::new(
+        let mut sql = QueryBuilder::<Db>::new(
             "SELECT dim, hour, tenant, source, id, part, version, body, x FROM blocks WHERE part = ",
         );
-        sql.push_bind(code).push(" AND (dim, hour, tenant, source, id) IN (");
-        sql.push_values(chunk, |mut values, key| {
-            values.push_bind(codec::dim_code(key.dim)).push_bind(key.hour.ms());
-            values.push_bind(key.tenant.as_str().to_owned()).push_bind(key.source.as_str().to_owned());
-            values.push_bind(key.id.to_string());
-        });
-        sql.push(")");
+        sql.push_bind(code);
+        dialect::these_blocks(&mut sql, chunk);
         for row in sql.build().fetch_all(pool).await? {
             found.push(block(&row)?.1);
         }
@@ -144,13 +135,15 @@ pub(super) async fn blocks_by_key(pool: &SqlitePool, part: &Part, keys: &[BlockK
 }
 
 /// The columns of a block: `dim, hour, tenant, source, id, part, version, body, x`. Answers the partition's code too.
-pub(super) fn block(row: &SqliteRow) -> Result<(i64, Block)> {
+pub(super) fn block(row: &SqlRow) -> Result<(i64, Block)> {
+    let named = |at: usize| Ok::<_, sqlx::Error>(dialect::name(row.try_get(at)?));
+    let (tenant, source, id) = (named(2)?, named(3)?, named(4)?);
     let of = seal::Of {
         dim: row.try_get(0)?,
         hour: row.try_get(1)?,
-        tenant: row.try_get(2)?,
-        source: row.try_get(3)?,
-        id: row.try_get(4)?,
+        tenant: &tenant,
+        source: &source,
+        id: &id,
         part: row.try_get(5)?,
     };
     let (version, body): (i64, &[u8]) = (row.try_get(6)?, row.try_get(7)?);
@@ -171,23 +164,23 @@ pub(super) fn block(row: &SqliteRow) -> Result<(i64, Block)> {
 }
 
 /// The statement for the blocks whose hour touches the filter's range.
-fn blocks_query(filter: &RowFilter) -> QueryBuilder<Sqlite> {
+fn blocks_query(filter: &RowFilter) -> QueryBuilder<Db> {
     let first = filter.from.ms().div_euclid(BLOCK_MS) * BLOCK_MS;
     let mut sql =
         QueryBuilder::new("SELECT dim, hour, tenant, source, id, part, version, body, x FROM blocks WHERE dim = ");
     sql.push_bind(codec::dim_code(filter.dim)).push(" AND hour >= ").push_bind(first);
     sql.push(" AND hour < ").push_bind(filter.to.ms());
     if let Some(tenant) = &filter.tenant {
-        sql.push(" AND tenant = ").push_bind(tenant.as_str().to_owned());
+        sql.push(" AND tenant = ").push_bind(dialect::text(tenant.as_str()));
     }
     if let Some(source) = &filter.source {
-        sql.push(" AND source = ").push_bind(source.as_str().to_owned());
+        sql.push(" AND source = ").push_bind(dialect::text(source.as_str()));
     }
     if !filter.ids.is_empty() {
         sql.push(" AND id IN (");
         let mut list = sql.separated(", ");
         for id in &filter.ids {
-            list.push_bind(id.clone());
+            list.push_bind(dialect::text(id));
         }
         sql.push(")");
     }
@@ -202,7 +195,7 @@ fn bounded_ids(filter: &RowFilter) -> Result<()> {
     Ok(())
 }
 
-pub(super) async fn rows(pool: &SqlitePool, filter: &RowFilter) -> Result<BTreeMap<RowKey, Row>> {
+pub(super) async fn rows(pool: &Pool, filter: &RowFilter) -> Result<BTreeMap<RowKey, Row>> {
     bounded_ids(filter)?;
     let mut sum: BTreeMap<RowKey, Row> = BTreeMap::new();
     let mut sql = blocks_query(filter);
@@ -220,7 +213,7 @@ pub(super) async fn rows(pool: &SqlitePool, filter: &RowFilter) -> Result<BTreeM
     Ok(sum)
 }
 
-pub(super) async fn blocks_in(pool: &SqlitePool, filter: &RowFilter) -> Result<Vec<(Part, Block)>> {
+pub(super) async fn blocks_in(pool: &Pool, filter: &RowFilter) -> Result<Vec<(Part, Block)>> {
     bounded_ids(filter)?;
     let mut all = Vec::new();
     let mut size = 0;
@@ -246,7 +239,7 @@ pub(super) async fn blocks_in(pool: &SqlitePool, filter: &RowFilter) -> Result<V
 }
 
 /// Adds the conditions of a filter. All columns are in the index `calls_by_time`.
-fn calls_where(sql: &mut QueryBuilder<Sqlite>, filter: &CallFilter, after: Option<&Cursor>) {
+fn calls_where(sql: &mut QueryBuilder<Db>, filter: &CallFilter, after: Option<&Cursor>) {
     sql.push(" WHERE offered_at >= ").push_bind(filter.from.ms());
     sql.push(" AND offered_at < ").push_bind(filter.to.ms());
     let text = [
@@ -257,7 +250,7 @@ fn calls_where(sql: &mut QueryBuilder<Sqlite>, filter: &CallFilter, after: Optio
     ];
     for (condition, value) in text {
         if let Some(value) = value {
-            sql.push(condition).push_bind(value.to_owned());
+            sql.push(condition).push_bind(dialect::text(value));
         }
     }
     let listed = [
@@ -267,7 +260,7 @@ fn calls_where(sql: &mut QueryBuilder<Sqlite>, filter: &CallFilter, after: Optio
     ];
     for (condition, value) in listed {
         if let Some(value) = value {
-            sql.push(condition).push_bind(codec::list_pattern(value)).push(" ESCAPE '\\'");
+            sql.push(condition).push_bind(dialect::text(&codec::list_pattern(value))).push(" ESCAPE '\\'");
         }
     }
     if let Some(closed) = filter.closed {
@@ -275,28 +268,23 @@ fn calls_where(sql: &mut QueryBuilder<Sqlite>, filter: &CallFilter, after: Optio
     }
     if let Some(cursor) = after {
         sql.push(if filter.newest_first { " AND (offered_at, id) < (" } else { " AND (offered_at, id) > (" });
-        sql.push_bind(cursor.offered_at.ms()).push(", ").push_bind(cursor.id.as_str().to_owned()).push(")");
+        sql.push_bind(cursor.offered_at.ms()).push(", ").push_bind(dialect::text(cursor.id.as_str())).push(")");
     }
 }
 
-pub(super) async fn calls(
-    pool: &SqlitePool,
-    filter: &CallFilter,
-    after: Option<&Cursor>,
-    limit: usize,
-) -> Result<Page> {
+pub(super) async fn calls(pool: &Pool, filter: &CallFilter, after: Option<&Cursor>, limit: usize) -> Result<Page> {
     if limit == 0 || limit > PAGE_MAX {
         return Err(Error::TooLarge { what: "calls of a page", size: limit, limit: PAGE_MAX });
     }
-    let mut sql = QueryBuilder::<Sqlite>::new("SELECT offered_at, id FROM calls");
+    let mut sql = QueryBuilder::<Db>::new("SELECT offered_at, id FROM calls");
     calls_where(&mut sql, filter, after);
     sql.push(if filter.newest_first { " ORDER BY offered_at DESC, id DESC" } else { " ORDER BY offered_at, id" });
     sql.push(" LIMIT ").push_bind(i64::try_from(limit + 1).unwrap_or(i64::MAX));
     let mut keys = Vec::with_capacity(limit + 1);
     // One moment for both questions: a call of the index that is not in the table is damage.
-    let mut tx = pool.begin().await?;
+    let mut tx = dialect::one_moment(pool).await?;
     for row in sql.build().fetch_all(&mut *tx).await? {
-        keys.push(Cursor { offered_at: Time(row.try_get(0)?), id: CallId::new(row.try_get::<&str, _>(1)?) });
+        keys.push(Cursor { offered_at: Time(row.try_get(0)?), id: CallId::new(&*dialect::name(row.try_get(1)?)) });
     }
     let more = keys.len() > limit;
     keys.truncate(limit);

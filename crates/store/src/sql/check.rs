@@ -1,25 +1,23 @@
 //! Verification: every tree and every row is read, and what does not fit is named.
 
-use futures::TryStreamExt;
-use sqlx::SqlitePool;
-use sqlx::sqlite::SqliteRow;
-
+use super::dialect::{self, Pool, SqlRow};
 use super::parts::{self, PartRow};
 use super::read;
 use crate::reports::Verified;
 use crate::{Error, Result};
+use futures::TryStreamExt;
 
 /// What reads a table, what checks a row of it, and where the rows are counted.
-type Table = (&'static str, fn(&SqliteRow) -> Result<()>, fn(&mut Verified) -> &mut u64);
+type Table = (&'static str, fn(&SqlRow) -> Result<()>, fn(&mut Verified) -> &mut u64);
 
 /// Faults that are named.
 const NAMED_MAX: usize = 100;
 
-pub(super) async fn verify(pool: &SqlitePool) -> Result<Verified> {
+pub(super) async fn verify(pool: &Pool) -> Result<Verified> {
     let mut verified = Verified::default();
-    match sqlx::query_scalar::<_, String>("PRAGMA integrity_check(100)").fetch_all(pool).await {
-        Ok(lines) => verified.faults.extend(lines.into_iter().filter(|line| line != "ok")),
-        Err(error) => note(&mut verified, Err(error.into())),
+    match dialect::trees(pool).await {
+        Ok(faults) => verified.faults.extend(faults),
+        Err(error) => note(&mut verified, Err(error)),
     }
     let names: Result<Vec<String>> =
         sqlx::query_scalar("SELECT name FROM meta").fetch_all(pool).await.map_err(Error::from);

@@ -7,45 +7,45 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::{Error, Result};
 
 /// The seal of a row: its parts in order, each with its length, so that no byte can move from one to the next.
-pub(super) fn row(table: &str, parts: &[&[u8]]) -> i64 {
+pub(crate) fn row(table: &str, parts: &[&[u8]]) -> i64 {
     let chain = |seed: u64, part: &&[u8]| xxh3_64_with_seed(part, seed.rotate_left(7) ^ part.len() as u64);
     parts.iter().fold(xxh3_64_with_seed(table.as_bytes(), parts.len() as u64), chain).cast_signed()
 }
 
 /// Whether a row still fits its seal.
-pub(super) fn check(what: impl FnOnce() -> String, found: i64, wanted: i64) -> Result<()> {
+pub(crate) fn check(what: impl FnOnce() -> String, found: i64, wanted: i64) -> Result<()> {
     if found == wanted {
         return Ok(());
     }
     Err(Error::Corrupt { what: what(), reason: "its checksum does not match; run `tidegate rebuild`".to_owned() })
 }
 
-pub(super) fn meta(name: &str, value: &str) -> i64 {
+pub(crate) fn meta(name: &str, value: &str) -> i64 {
     row("meta", &[name.as_bytes(), value.as_bytes()])
 }
 
-pub(super) fn part(name: &str, code: i64, fence: i64, owner: &str, next: Option<i64>) -> i64 {
+pub(crate) fn part(name: &str, code: i64, fence: i64, owner: &str, next: Option<i64>) -> i64 {
     let next = next.map(i64::to_le_bytes);
     let next = next.as_ref().map_or(&[][..], |bytes| &bytes[..]);
     row("parts", &[name.as_bytes(), &code.to_le_bytes(), &fence.to_le_bytes(), owner.as_bytes(), next])
 }
 
-pub(super) fn call(id: &str, part: i64, body: &[u8]) -> i64 {
+pub(crate) fn call(id: &str, part: i64, body: &[u8]) -> i64 {
     row("calls", &[id.as_bytes(), &part.to_le_bytes(), body])
 }
 
 /// The parts of a block's key as they stand in the table.
 #[derive(Clone, Copy)]
-pub(super) struct Of<'a> {
-    pub(super) dim: i32,
-    pub(super) hour: i64,
-    pub(super) tenant: &'a str,
-    pub(super) source: &'a str,
-    pub(super) id: &'a str,
-    pub(super) part: i64,
+pub(crate) struct Of<'a> {
+    pub(crate) dim: i32,
+    pub(crate) hour: i64,
+    pub(crate) tenant: &'a str,
+    pub(crate) source: &'a str,
+    pub(crate) id: &'a str,
+    pub(crate) part: i64,
 }
 
-pub(super) fn block(of: Of<'_>, version: i64, body: &[u8]) -> i64 {
+pub(crate) fn block(of: Of<'_>, version: i64, body: &[u8]) -> i64 {
     let mut numbers = [0; 28];
     numbers[..4].copy_from_slice(&of.dim.to_le_bytes());
     numbers[4..12].copy_from_slice(&of.hour.to_le_bytes());
@@ -54,7 +54,7 @@ pub(super) fn block(of: Of<'_>, version: i64, body: &[u8]) -> i64 {
     row("blocks", &[&numbers, of.tenant.as_bytes(), of.source.as_bytes(), of.id.as_bytes(), body])
 }
 
-pub(super) fn state(kind: i32, id: &str, part: i64, body: &[u8]) -> i64 {
+pub(crate) fn state(kind: i32, id: &str, part: i64, body: &[u8]) -> i64 {
     row("states", &[&kind.to_le_bytes(), id.as_bytes(), &part.to_le_bytes(), body])
 }
 
