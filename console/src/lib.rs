@@ -16,6 +16,7 @@
 
 mod active;
 pub mod audit;
+mod beats;
 mod book;
 mod component;
 pub mod config;

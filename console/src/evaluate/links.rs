@@ -1,4 +1,4 @@
-//! The first tier: parts that failed and come back by themselves. Links to phone systems, gates, call services that are out.
+//! The first tier: parts that failed and come back by themselves. Links to phone systems, gates, components.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,7 @@ use policy::plan::Table;
 
 use super::Decided;
 use super::platform::changed;
+use crate::beats::Beats;
 use crate::figures::Look;
 use crate::health::Gates;
 
@@ -15,7 +16,8 @@ use crate::health::Gates;
 const PARTS_MAX: usize = 1_000;
 
 /// Tiers of links and gates that are no longer what was last told.
-pub(super) fn news(now: Time, table: &Table, look: &Look, gates: &Gates) -> Vec<Decided> {
+pub(super) fn news(now: Time, table: &Table, look: &Look, heard: (&Gates, &Beats)) -> Vec<Decided> {
+    let (gates, beats) = heard;
     let mut parts: BTreeMap<(TenantId, String), Option<String>> = BTreeMap::new();
     for ((tenant, source), lost_since) in &look.links {
         let why = lost_since.map(|since| format!("the link is down since {since}; it is tried again"));
@@ -24,6 +26,12 @@ pub(super) fn news(now: Time, table: &Table, look: &Look, gates: &Gates) -> Vec<
     for (tenant, gate, silent_ms) in gates.silent(now) {
         let why = silent_ms.map(|ms| format!("silent for {} s; it is started again by whoever watches it", ms / 1_000));
         parts.insert((tenant.clone(), format!("gate/{gate}")), why);
+    }
+    // components serve all tenants
+    for (component, why) in beats.parts(now) {
+        for (tenant, _) in table.tenants() {
+            parts.insert((tenant.clone(), format!("component/{component}")), why.clone());
+        }
     }
     let mut told = Vec::new();
     for ((id, part), failed) in parts {
@@ -58,7 +66,7 @@ mod tests {
     }
 
     fn turn(now: i64, table: &mut Table, look: &Look, gates: &Gates) -> Vec<(String, Tier)> {
-        let told = news(Time(now), table, look, gates);
+        let told = news(Time(now), table, look, (gates, &Beats::default()));
         told.iter().for_each(|decided| _ = table.apply(&said(now, decided.event.clone())));
         let tier = |decided: Decided| match decided.event {
             Event::TierChanged(changed) => (changed.part, changed.tier),

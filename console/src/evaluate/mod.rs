@@ -20,6 +20,7 @@ use model::{EventId, SourceId, TenantId, Time};
 use policy::fair::effective_agents;
 use policy::plan::{Table, Tenant};
 
+use crate::beats::Beats;
 use crate::figures::{Key, Look, Queued};
 use crate::health::Gates;
 
@@ -55,6 +56,7 @@ pub struct Pace {
 pub struct Evaluator {
     watches: BTreeMap<Key, Watch>,
     pub(crate) gates: Gates,
+    beats: Beats,
     services: services::Services,
     helped: targets::Helped,
     affirmed_at: Time,
@@ -74,6 +76,7 @@ impl Evaluator {
     /// Takes in a record of the stream `health`: gates say there who came to them.
     pub fn heard(&mut self, value: &[u8]) {
         self.gates.take(value);
+        self.beats.take(value);
     }
 
     /// Takes in a record of the stream `events.call`: calls tell there how well call services work.
@@ -90,7 +93,7 @@ impl Evaluator {
     pub fn tick(&mut self, now: Time, table: &Table, look: &Look, pace: Pace) -> Vec<Decided> {
         let mut decided = over(now, table);
         decided.extend(platform::news(now, table));
-        decided.extend(links::news(now, table, look, &self.gates));
+        decided.extend(links::news(now, table, look, (&self.gates, &self.beats)));
         decided.extend(self.services.news(now, table));
         decided.extend(self.helped.news(now, table, &mut self.gates));
         self.gates.forget(now);
