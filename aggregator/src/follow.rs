@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use journal::{Consumer, Delivery, Journal, Partition, Position, Stream, Subscription};
+use journal::{Consumer, Delivery, Generation, Journal, Partition, Position, Stream, Subscription};
 use model::Time;
 use service::Context;
 use service::health::{Check, Pulse};
 use service::retry::{Backoff, Policy};
 use store::Part;
 use store::reports::Reports;
+use tokio::sync::Mutex;
 
 use crate::config::Config;
 use crate::rules::Rules;
@@ -53,7 +55,13 @@ pub(crate) struct Follower {
 /// One membership in the group, with everything that it holds.
 struct Membership<'a> {
     of: &'a Follower,
-    consumer: Box<dyn Consumer>,
+    /// Whoever reads has it.
+    consumer: Arc<Mutex<Box<dyn Consumer>>>,
+    /// The read under way. It is kept over what else is done meanwhile: a read that was cut off would have to begin anew, and where it takes
+    /// longer than a tick there would be no end of that.
+    reading: Option<BoxFuture<'static, journal::Result<Delivery>>>,
+    /// Where we stand in the group, as of the last read.
+    generation: Generation,
     shards: BTreeMap<Partition, Shard>,
     outbox: Outbox,
     saving: Option<(Saving, Vec<Partition>)>,
@@ -136,7 +144,9 @@ impl Follower {
         let now = self.context.clock.monotonic();
         let mut member = Membership {
             of: self,
-            consumer,
+            generation: consumer.generation(),
+            consumer: Arc::new(Mutex::new(consumer)),
+            reading: None,
             shards: BTreeMap::new(),
             outbox: Outbox::new(telling::rows_every(&self.config).as_millis() as i64),
             saving: None,
@@ -154,7 +164,13 @@ impl Follower {
             holds_details: false,
         };
         let outcome = member.run().await;
-        let left = member.consumer.close().await;
+        let Membership { reading, consumer, .. } = member;
+        drop(reading);
+        // Nobody else has it now; a read that was under way changes nothing.
+        let left = match Arc::into_inner(consumer) {
+            Some(consumer) => consumer.into_inner().close().await,
+            None => Ok(()),
+        };
         outcome.and(left.map_err(Error::from))
     }
 
@@ -189,6 +205,15 @@ impl Membership<'_> {
     }
 
     async fn wake(&mut self) -> Wake {
+        let wake = self.woken().await;
+        if let Wake::Delivered(_) = &wake {
+            self.reading = None;
+            self.generation = self.consumer.lock().await.generation();
+        }
+        wake
+    }
+
+    async fn woken(&mut self) -> Wake {
         let due = self.due_in();
         let hindered = self.saving.is_some() || self.telling.is_some() || !self.outbox.is_empty();
         let behind = hindered && self.unsaved() >= 2 * self.of.config.checkpoint_events;
@@ -204,13 +229,18 @@ impl Membership<'_> {
                 None => std::future::pending().await,
             }
         };
+        let consumer = &self.consumer;
+        let reading = self.reading.get_or_insert_with(|| {
+            let consumer = Arc::clone(consumer);
+            async move { consumer.lock().await.next().await }.boxed()
+        });
         tokio::select! {
             biased;
             () = self.of.context.drain.started() => Wake::Drain,
             outcome = saved => Wake::Saved(outcome),
             told = told => Wake::Told(told),
             () = self.of.context.clock.sleep(due) => Wake::Due,
-            delivery = self.consumer.next(), if !behind => Wake::Delivered(delivery),
+            delivery = reading, if !behind => Wake::Delivered(delivery),
         }
     }
 
@@ -314,8 +344,7 @@ impl Membership<'_> {
             changes.push(snapshot.change);
             parts.push(*partition);
         }
-        self.saving =
-            Some((self.of.saver.begin(&self.of.context.tasks, changes, told, self.consumer.generation())?, parts));
+        self.saving = Some((self.of.saver.begin(&self.of.context.tasks, changes, told, self.generation)?, parts));
         Ok(())
     }
 
@@ -367,12 +396,12 @@ impl Membership<'_> {
         let parts: Vec<Part> = partitions.iter().map(|(stream, number)| Part::new(stream.name(), *number)).collect();
         let taken = self.of.store.take(&self.of.context.instance, &self.of.journal.identity(), &parts).await?;
         let at = self.wall();
-        let told_as = Some(self.consumer.generation().number);
+        let told_as = Some(self.generation.number);
         for (partition, taken) in partitions.iter().zip(taken) {
             let (stream, number) = *partition;
             let start = self.of.journal.earliest(stream, number).await?;
             let mut shard = Shard::open(&*self.of.store, *partition, taken, start, told_as, self.of.rules).await?;
-            self.consumer.seek(shard.position()).await?;
+            self.consumer.lock().await.seek(shard.position()).await?;
             tracing::info!(part = %shard.part(), next = shard.next, fence = shard.held.fence, "partition taken");
             shard.renew();
             self.outbox.add(&mut shard, at, Scope { rows: true, details: true });
@@ -414,7 +443,7 @@ impl Membership<'_> {
         self.of.context.health.check("history").degraded(error.to_string());
         shard.next = next;
         shard.unsaved += 1;
-        self.consumer.seek(Position::new(partition.0, partition.1, next)).await?;
+        self.consumer.lock().await.seek(Position::new(partition.0, partition.1, next)).await?;
         Ok(())
     }
 }

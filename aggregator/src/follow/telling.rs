@@ -107,7 +107,7 @@ impl Membership<'_> {
             return;
         }
         let entries = self.outbox.take_portion();
-        let mut commit = tell::ours(entries.clone(), self.consumer.generation());
+        let mut commit = tell::ours(entries.clone(), self.generation);
         if std::mem::take(&mut self.tells_position) {
             // So that senders can be slowed and tools see the lag. Nobody resumes from it: the position that counts is in the store.
             commit.positions = self.shards.values().map(Shard::position).collect();
