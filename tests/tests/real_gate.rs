@@ -109,7 +109,8 @@ fn ends(pbx: &Pbx) -> Result<BTreeMap<String, Vec<String>>> {
 async fn told(product: &Product, ends: &BTreeMap<String, Vec<String>>) -> Result<()> {
     let all: Vec<&String> = ends.values().flatten().collect();
     let led = all.iter().filter(|to| ["bot", "tidegate-targets"].contains(&to.as_str())).count() as u64;
-    let queued = all.iter().filter(|to| to.as_str() == "tidegate-queue").count() as u64;
+    // whoever is led to the queue's desk phones is the queue's traffic, too
+    let queued = all.iter().filter(|to| ["tidegate-queue", "tidegate-hardphone"].contains(&to.as_str())).count() as u64;
     let patience = Instant::now() + PATIENCE;
     loop {
         let report = product.get("/v1/reports/intervals", &[("by", "queue"), ("interval", "all")]).await;
