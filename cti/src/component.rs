@@ -79,7 +79,8 @@ impl Component for Cti {
     }
 
     async fn run(self, context: Context) -> service::Result<()> {
-        let Cti { config, gate, writer, errands, phones, directory, journal, alone, sealed, live, listener, agi } = self;
+        let Cti { config, gate, writer, errands, phones, directory, journal, alone, sealed, live, listener, agi } =
+            self;
         let door = door(&config, &gate, &phones, &directory, &context);
         if let Some(listener) = listener {
             let (listen, drain) = (config.listen.clone(), context.drain.clone());
@@ -159,7 +160,20 @@ impl Cti {
         let gate = Gate::new(&config, key, Arc::clone(&directory), clock, (emitter, webhooks), &context.instance);
         let gate = Arc::new(gate);
         let phones = Arc::new(hardphone::Shared::new(config.hard_phones.clone()));
-        Ok(Cti { config, gate, writer, errands, phones, directory, journal, alone, sealed, live, listener: None, agi: None })
+        Ok(Cti {
+            config,
+            gate,
+            writer,
+            errands,
+            phones,
+            directory,
+            journal,
+            alone,
+            sealed,
+            live,
+            listener: None,
+            agi: None,
+        })
     }
 
     /// Its HTTP door.
