@@ -143,7 +143,9 @@ fn another_gate_gives_a_caller_the_same_place_and_the_same_target() {
         }
         let figures = Figures { at: one.now(), waiting: 2.0, agents: 10.0, ..Figures::default() };
         let issued = said(one.now(), By::Automatic, plan(1, automatic(Level::DivertShare, 1_000.0, 0.5), figures));
-        [&one, &two].into_iter().for_each(|world| world.gate.hear(&issued));
+        for world in [&one, &two] {
+            world.gate.hear(&issued);
+        }
         let mut led = 0;
         for n in 0..500 {
             let caller = format!("4930{n:05}");
