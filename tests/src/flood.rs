@@ -228,7 +228,7 @@ fn inputs(said: &Said) -> Result<()> {
 const SURE: f64 = 5e-6;
 
 /// The counts between which the number of successes lies when each of these chances is drawn once, independently: the exact quantiles
-/// of their sum (a Poisson binomial), with [`SURE`] on either side.
+/// of their sum (a Poisson binomial), with `SURE` on either side.
 pub fn bounds(chances: &[f64]) -> (usize, usize) {
     let mut distribution = vec![1.0];
     for chance in chances {

@@ -53,7 +53,8 @@ async fn desk_phones_answer_when_the_gate_is_killed_when_a_person_orders_it_and_
         sleep(Duration::from_millis(1_200)).await;
         gate.kill().await
     });
-    (called?, killed?);
+    called?;
+    killed?;
     gate.start_again().await?;
     place.answers().await?;
     // after three that nobody answered, nobody is asked for five seconds

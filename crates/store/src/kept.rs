@@ -10,12 +10,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::reports::Held;
 use crate::{Error, Part, Result};
 
-/// The fence and the position last written, by partition. A cheap handle.
+/// The fence and the position last written, by partition.
+type Written = HashMap<Part, (u64, Option<u64>)>;
+
+/// What was acknowledged. A cheap handle.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Kept(Arc<Mutex<HashMap<Part, (u64, Option<u64>)>>>);
+pub(crate) struct Kept(Arc<Mutex<Written>>);
 
 impl Kept {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Part, (u64, Option<u64>)>> {
+    fn lock(&self) -> MutexGuard<'_, Written> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

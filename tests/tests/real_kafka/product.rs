@@ -47,11 +47,12 @@ async fn as_the_ledger_says(
     let patience = Instant::now() + PATIENCE * 2;
     loop {
         let judged = judge(control, face, began).await;
-        if let Ok((compared, differences)) = &judged {
-            if *compared >= calls && differences.0.is_empty() {
-                eprintln!("{compared} calls are as the ledger says");
-                return Ok(());
-            }
+        if let Ok((compared, differences)) = &judged
+            && *compared >= calls
+            && differences.0.is_empty()
+        {
+            eprintln!("{compared} calls are as the ledger says");
+            return Ok(());
         }
         if Instant::now() > patience {
             let (compared, differences) = judged?;

@@ -143,7 +143,8 @@ async fn names_of_any_length_and_with_any_character_are_kept() -> Result<()> {
     store.checkpoint(std::slice::from_ref(&whole)).await?;
     let mut found: Vec<String> = hours(&store).await.into_iter().map(|(id, _)| id).collect();
     let mut wanted = names.to_vec();
-    (found.sort(), wanted.sort());
+    found.sort();
+    wanted.sort();
     ensure!(found == wanted, "{} of {} names", found.len(), wanted.len());
     let keys: Vec<BlockKey> = names.iter().map(|name| key(name, HOUR)).collect();
     ensure!(store.blocks_by_key(&held.part, &keys).await?.len() == names.len());
@@ -222,7 +223,7 @@ async fn a_server_that_has_gone_back_is_noticed_and_folded_on_from_where_it_is()
     let refused = store.checkpoint(&[change(&held, 30)]).await;
     ensure!(matches!(refused, Err(Error::Undone { written: 20, found: 10, .. })), "{refused:?}");
     ensure!(store.progress().await?[0].next == Some(10), "nothing of it is written");
-    let again = store.take("tester", JOURNAL, &[held.part.clone()]).await?.remove(0);
+    let again = store.take("tester", JOURNAL, std::slice::from_ref(&held.part)).await?.remove(0);
     ensure!(again.next == Some(10), "from there it is folded again");
     store.checkpoint(&[change(&again.held, 30)]).await?;
     Ok(())

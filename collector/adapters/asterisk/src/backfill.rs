@@ -128,11 +128,9 @@ impl Translator {
             Verb::Withdraw(left) => self.gave_up(call, uid, queue, left.wait_s, QueueExit::Overflow, at, edge),
             Verb::RingNoAnswer { ring_ms } => self.rang_out(call, line, &agent, queue, *ring_ms, at),
             Verb::RingCanceled { ring_ms } => self.rang_until_left(call, &agent, queue, *ring_ms, at),
-            Verb::DeskEnter { caller, why } => {
-                if !(edge && call.joins.contains_key(&format!("{uid}|{queue}"))) {
-                    call.ani = call.ani.take().or_else(|| caller.clone());
-                    self.at_desks(call, uid, queue, why, at);
-                }
+            Verb::DeskEnter { caller, why } if !(edge && call.joins.contains_key(&format!("{uid}|{queue}"))) => {
+                call.ani = call.ani.take().or_else(|| caller.clone());
+                self.at_desks(call, uid, queue, why, at);
             }
             Verb::DeskConnect { hold_s, channel } => {
                 self.desk_connected(call, line, uid, queue, (*hold_s, channel), at)

@@ -129,6 +129,9 @@ pub(crate) struct Most {
     pub(crate) bytes: usize,
 }
 
+/// Cursors that nobody uses, by whose they were and what they read.
+type Idle = HashMap<(u64, Partition), Vec<Arc<Cursor>>>;
+
 /// All cursors of this process.
 pub(crate) struct Cursors {
     net: Net,
@@ -136,7 +139,7 @@ pub(crate) struct Cursors {
     board: Arc<Board>,
     inquiries: Inquiries,
     lanes: Mutex<Vec<Arc<Lane>>>,
-    cursors: Mutex<HashMap<(u64, Partition), Vec<Arc<Cursor>>>>,
+    cursors: Mutex<Idle>,
     uses: AtomicU64,
 }
 

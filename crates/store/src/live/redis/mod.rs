@@ -110,6 +110,8 @@ impl fmt::Debug for Redis {
 
 /// A script's answer: how it went, then texts.
 type Answer = (i64, Vec<u8>);
+/// Fields and values.
+type Found = Vec<(Vec<u8>, Vec<u8>)>;
 
 impl Redis {
     /// A handle. Nothing is connected before it is needed: that Redis is away is an error of each call, and passes.
@@ -194,7 +196,7 @@ impl Redis {
         loop {
             let mut scan = redis::cmd("HSCAN");
             scan.arg(&self.keys[0]).arg(step).arg("MATCH").arg(&pattern).arg("COUNT").arg(STEP);
-            let (next, found): (u64, Vec<(Vec<u8>, Vec<u8>)>) =
+            let (next, found): (u64, Found) =
                 scan.query_async(&mut self.db.clone()).await.map_err(|error| fault(&error))?;
             for (field, value) in found {
                 take(partial(&field, &value)?);
