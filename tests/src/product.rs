@@ -153,14 +153,16 @@ fn start(binary: &Path, arguments: &[String], folder: &Path) -> Result<Child> {
 }
 
 /// A binary of the product, by its name, which is its package's too. `cargo test` builds the binaries of the package under test
-/// only, and the product is others: it is built here, unless `TIDEGATE_BINARIES` names a folder where it is.
+/// only, and the product is others: all of them are built here at once, unless `TIDEGATE_BINARIES` names a folder where they are. One by
+/// one each would have features of dependencies of its own, and half of them would be built anew for each.
 pub async fn binary(name: &str) -> Result<PathBuf> {
     if let Some(folder) = std::env::var_os("TIDEGATE_BINARIES") {
         return Ok(Path::new(&folder).join(name));
     }
     let profile = std::env::current_exe()?.components().any(|part| part.as_os_str() == "release");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "-p", name, "--bin", name]).args(profile.then_some("--release"));
+    cargo.args(["build", "--quiet", "--workspace", "--exclude", "tidegate-tests", "--exclude", "bench", "--bins"]);
+    cargo.args(profile.then_some("--release"));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     ensure!(cargo.status().await.context("cannot run cargo")?.success(), "{name} does not build");
     Ok(target_dir().join(if profile { "release" } else { "debug" }).join(name))
