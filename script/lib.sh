@@ -19,7 +19,7 @@ need_debian() {
     *' debian '* | *' ubuntu '*) command -v apt-get >/dev/null && return ;;
   esac
   die "this script sets up Debian and Ubuntu, and this is ${id:-$(uname -s)}.
-Elsewhere: install a C compiler and Rust $(rust_wanted) or newer, then run
+Elsewhere: install a C and a C++ compiler, make, pkg-config, the headers of OpenSSL and Rust $(rust_wanted) or newer, then run
   cargo run -p tidegate -- up        (the platform, fed by its simulator)
   cargo test --workspace --exclude tidegate-tests        (all tests but those that need a real Asterisk)"
 }
@@ -50,8 +50,11 @@ need_packages() {
 $said"
 }
 
-# What every build needs. Certificates: cargo and rustup trust nothing without them.
-need_tools() { need_debian; need_packages cc=build-essential git=git /etc/ssl/certs/ca-certificates.crt=ca-certificates; }
+# What every build needs. Certificates: cargo and rustup trust nothing without them. OpenSSL: the client of Kafka knows no other TLS.
+need_tools() {
+  need_debian
+  need_packages cc=build-essential git=git /etc/ssl/certs/ca-certificates.crt=ca-certificates pkg-config=pkg-config /usr/include/openssl/ssl.h=libssl-dev
+}
 
 rust_wanted() { sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml; }
 rust_found() { cargo --version 2>/dev/null | cut -d' ' -f2; }
