@@ -12,6 +12,7 @@ use crate::{Result, codec};
 pub(super) use super::months::drop_whole;
 pub(super) use super::writer::Writer;
 
+pub(super) type Database = super::Postgres;
 pub(super) type Db = sqlx::Postgres;
 pub(super) type Pool = sqlx::PgPool;
 pub(super) type Connection = sqlx::PgConnection;

@@ -10,6 +10,7 @@ use crate::{Result, codec};
 
 pub(super) use super::writer::Writer;
 
+pub(super) type Database = super::Sqlite;
 pub(super) type Db = sqlx::Sqlite;
 pub(super) type Pool = sqlx::SqlitePool;
 pub(super) type Connection = sqlx::SqliteConnection;
