@@ -1,7 +1,6 @@
 //! The stream `health`, followed: the console affirms there that its plans still hold. Everything else that stands there is passed over.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use journal::{Journal, Record, Stream};
 use model::control::{Envelope, Event, Parsed};
@@ -12,11 +11,6 @@ use service::{Clock, Drain};
 use crate::follow::Reader;
 use crate::gate::Gate;
 use crate::sharing::Kept;
-
-/// Records and bytes of one read.
-const READ: (usize, usize) = (1_000, 4 << 20);
-/// How often the loop turns when nothing comes.
-const IDLE: Duration = Duration::from_secs(1);
 
 /// What it works with.
 pub(crate) struct Follow {
@@ -37,23 +31,7 @@ impl Follow {
         let reader = Reader { journal, stream, clock, drain, health };
         let mut next = reader.end().await;
         while !drain.is_started() {
-            let mut any = false;
-            for (partition, next) in next.iter_mut().enumerate() {
-                match journal.read(stream, partition as u32, *next, READ.0, READ.1).await {
-                    Ok(batch) => {
-                        batch.records.iter().for_each(|record| self.take(record));
-                        any |= batch.next > *next;
-                        *next = batch.next;
-                        health.ok();
-                    }
-                    Err(journal::Error::Truncated { earliest, .. }) => *next = earliest,
-                    Err(journal::Error::Damaged { offset, .. }) => *next = offset + 1,
-                    Err(error) => reader.put_off(&error).await,
-                }
-            }
-            if !any {
-                reader.wait_for_any(&next, IDLE).await;
-            }
+            reader.more(&mut next).await.iter().for_each(|record| self.take(record));
         }
     }
 

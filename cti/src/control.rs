@@ -1,7 +1,6 @@
 //! The stream `control`, followed: each decision of the console and of persons is folded into the gate's memory as it comes.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use journal::{Journal, Record, Stream};
 use model::control::{Envelope, Parsed};
@@ -9,14 +8,9 @@ use policy::plan::{Applied, Table};
 use service::health::{Check, Pulse};
 use service::{Clock, Drain, metric};
 
-use crate::follow::Reader;
+use crate::follow::{IDLE, READ, Reader};
 use crate::gate::Gate;
 use crate::sharing::Kept;
-
-/// Records and bytes of one read.
-const READ: (usize, usize) = (1_000, 4 << 20);
-/// How often the loop turns when nothing comes.
-const IDLE: Duration = Duration::from_secs(1);
 
 /// What it works with.
 pub(crate) struct Follow {

@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::select_all;
-use journal::{Journal, Stream};
+use journal::{Journal, Record, Stream};
 use service::health::Check;
 use service::{Clock, Drain};
 
+/// Records and bytes of one read.
+pub(crate) const READ: (usize, usize) = (1_000, 4 << 20);
+/// How often a follower turns when nothing comes.
+pub(crate) const IDLE: Duration = Duration::from_secs(1);
 /// How long to wait before a read is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -52,6 +56,29 @@ impl Reader<'_> {
             next.push(self.journal.earliest(self.stream, partition).await?);
         }
         Ok(next)
+    }
+
+    /// The next records of each partition, for who can do without those that are gone or damaged. Waits a while where there are none.
+    pub(crate) async fn more(&self, next: &mut [u64]) -> Vec<Record> {
+        let mut records = Vec::new();
+        let mut any = false;
+        for (partition, next) in next.iter_mut().enumerate() {
+            match self.journal.read(self.stream, partition as u32, *next, READ.0, READ.1).await {
+                Ok(batch) => {
+                    records.extend(batch.records);
+                    any |= batch.next > *next;
+                    *next = batch.next;
+                    self.health.ok();
+                }
+                Err(journal::Error::Truncated { earliest, .. }) => *next = earliest,
+                Err(journal::Error::Damaged { offset, .. }) => *next = offset + 1,
+                Err(error) => self.put_off(&error).await,
+            }
+        }
+        if !any {
+            self.wait_for_any(next, IDLE).await;
+        }
+        records
     }
 
     /// Waits until any partition has something, `most` has passed, or the drain starts.

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use journal::{Entry, Journal, Stream};
 use model::control::{By, CallbackClosed, Close, Envelope as Decision};
@@ -16,10 +15,6 @@ use service::{Clock, Drain};
 use crate::follow::Reader;
 use crate::gate::Gate;
 
-/// Records and bytes of one read.
-const READ: (usize, usize) = (2_000, 4 << 20);
-/// How often the loop turns when nothing comes.
-const IDLE: Duration = Duration::from_secs(1);
 /// Calls of callers on the list that are followed at once.
 const CALLS_MAX: usize = 20_000;
 
@@ -45,25 +40,9 @@ impl Follow {
         let mut next = reader.end().await;
         let mut calls = Calls::default();
         while !drain.is_started() {
-            let mut any = false;
-            for (partition, next) in next.iter_mut().enumerate() {
-                match journal.read(stream, partition as u32, *next, READ.0, READ.1).await {
-                    Ok(batch) => {
-                        let over: Vec<_> =
-                            batch.records.iter().filter_map(|record| calls.take(&record.value, &self.gate)).collect();
-                        self.close(over).await;
-                        any |= batch.next > *next;
-                        *next = batch.next;
-                        health.ok();
-                    }
-                    Err(journal::Error::Truncated { earliest, .. }) => *next = earliest,
-                    Err(journal::Error::Damaged { offset, .. }) => *next = offset + 1,
-                    Err(error) => reader.put_off(&error).await,
-                }
-            }
-            if !any {
-                reader.wait_for_any(&next, IDLE).await;
-            }
+            let records = reader.more(&mut next).await;
+            let over: Vec<_> = records.iter().filter_map(|record| calls.take(&record.value, &self.gate)).collect();
+            self.close(over).await;
         }
     }
 
