@@ -22,6 +22,7 @@ pub(crate) async fn run(args: Rebuild) -> Result<()> {
     }
     // Alone to the end: a server that runs here would go on writing into the store that is replaced.
     let config = store_of(&args)?;
+    let missing = config.kind == Kind::Sqlite && !config.path.exists();
     let old = match config.open_alone().await {
         Err(error) if error.code() == "TG0114" => return Err(error),
         // A server that is away or refuses us is not damage.
@@ -35,8 +36,9 @@ pub(crate) async fn run(args: Rebuild) -> Result<()> {
     remove(&path, &REBUILT)?;
     let fresh = store::config::Config::sqlite(&path).open().await?;
     let verdict = match &old {
+        Ok(_) if missing => fold_alone(&journal, &fresh, &context, "there is no store yet", Verdict::Missing).await?,
         Ok(old) => fold_beside(&journal, old.as_ref(), &fresh, &context).await?,
-        Err(error) => fold_alone(&journal, &fresh, &context, &whole(error)).await?,
+        Err(error) => fold_alone(&journal, &fresh, &context, &unreadable(error), Verdict::Damaged).await?,
     };
     if let Ok(old) = old {
         // Names and limits are the one thing that is not in the journal; where they cannot be read, the next start learns them again.
@@ -48,6 +50,10 @@ pub(crate) async fn run(args: Rebuild) -> Result<()> {
     }
     fresh.close().await.map_err(|e| failed(&e))?;
     journal.close().await.map_err(Error::from)?;
+    if missing && args.dry_run {
+        // opening it made an empty one
+        remove(&config.path, &BESIDE)?;
+    }
     match config.kind {
         Kind::Sqlite => settle(&config.path, &path, args.dry_run)?,
         Kind::Postgresql => remove(&path, &REBUILT)?,
@@ -96,6 +102,8 @@ enum Verdict {
     Differs(u64),
     /// The old store could not be read.
     Damaged,
+    /// There was none.
+    Missing,
 }
 
 fn how(bar: &Arc<Mutex<Progress>>) -> CatchUp {
@@ -116,12 +124,14 @@ async fn fold_beside(
 ) -> Result<Verdict> {
     let bar = Arc::new(Mutex::new(Progress::new("rebuilding")));
     let caught = match aggregator::rebuild(journal, old, fresh, &how(&bar), context).await {
-        Err(error) if is_damage(&error) => return fold_alone(journal, fresh, context, &whole(&error)).await,
+        Err(error) if is_damage(&error) => {
+            return fold_alone(journal, fresh, context, &unreadable(&error), Verdict::Damaged).await;
+        }
         caught => caught.map_err(Error::from)?,
     };
     let verdict = match aggregator::diff(old, fresh.as_ref(), |_| {}).await {
         Err(error) if is_damage(&error) => {
-            println!("the old store cannot be read: {}", whole(&error));
+            println!("{}", unreadable(&error));
             return Ok(Verdict::Damaged);
         }
         verdict => verdict.map_err(Error::from)?,
@@ -139,14 +149,15 @@ async fn fold_alone(
     journal: &Arc<dyn Journal>,
     fresh: &Arc<dyn Reports>,
     context: &Context,
-    damage: &str,
+    why: &str,
+    verdict: Verdict,
 ) -> Result<Verdict> {
-    println!("the old store cannot be read: {damage}");
+    println!("{why}");
     let bar = Arc::new(Mutex::new(Progress::new("rebuilding")));
     let caught = aggregator::catch_up_to_end(journal, fresh, &how(&bar), context).await.map_err(Error::from)?;
     println!("{} events folded again", caught.folded);
     tell_truncated(&caught);
-    Ok(Verdict::Damaged)
+    Ok(verdict)
 }
 
 fn tell_truncated(caught: &Caught) {
@@ -158,6 +169,10 @@ fn tell_truncated(caught: &Caught) {
 /// Whether it is the store that cannot be read back.
 fn is_damage(error: &aggregator::Error) -> bool {
     matches!(error, aggregator::Error::Store(store::Error::Corrupt { .. }) | aggregator::Error::State { .. })
+}
+
+fn unreadable(error: &dyn std::error::Error) -> String {
+    format!("the old store cannot be read: {}", whole(error))
 }
 
 /// An error with its causes, on one line.
@@ -192,6 +207,7 @@ fn tell(verdict: &Verdict, dry_run: bool) -> Result<()> {
             format!("the store differs from its journal in {places} places")
         }
         Verdict::Damaged => "the store is damaged".to_owned(),
+        Verdict::Missing => "there is no store".to_owned(),
     };
     if dry_run {
         return Err(Error::dependency("TG0312", format!("{what}; run without --dry-run to mend it")));

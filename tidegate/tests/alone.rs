@@ -30,3 +30,21 @@ async fn a_rebuild_and_an_import_refuse_a_directory_that_is_in_use_and_say_what_
     let left: Vec<_> = std::fs::read_dir(&data).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().contains("rebuilt")), "{left:?}");
 }
+
+#[tokio::test]
+async fn a_rebuild_where_there_is_no_store_makes_it_and_a_dry_one_says_that_it_lacks() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, empty) = (dir.path().join("data"), dir.path().join("empty.ndjson"));
+    std::fs::write(&empty, "").unwrap();
+    let (data_text, empty) = (data.display().to_string(), empty.display().to_string());
+    assert_eq!(tidegate(&["import", "replay", "--data", &data_text, &empty]).0, 0);
+    for beside in ["", "-wal", "-shm", "-mark"] {
+        let _ = std::fs::remove_file(data.join(format!("store.db{beside}")));
+    }
+    let (code, said) = tidegate(&["rebuild", "--dry-run", "--data", &data_text]);
+    assert!(code == 69 && said.contains("TG0312") && said.contains("there is no store"), "{code}: {said}");
+    assert!(!data.join("store.db").exists(), "a dry run leaves nothing behind");
+    assert_eq!(tidegate(&["rebuild", "--data", &data_text]), (0, String::new()));
+    assert!(data.join("store.db").exists());
+    assert_eq!(tidegate(&["rebuild", "--dry-run", "--data", &data_text]).0, 0, "what was made is whole");
+}
