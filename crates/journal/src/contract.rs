@@ -324,10 +324,10 @@ pub trait Journal: Send + Sync + 'static {
     /// How many partitions a stream has, at least 1.
     fn partitions(&self, stream: Stream) -> u32;
 
-    /// The partition of a key: its xxh3 hash modulo the number of partitions.
+    /// The partition of a key: its xxh3 hash modulo the number of partitions. Of a key of `views` only what comes after its last `@` is
+    /// hashed: it names a partition of events, and all that is told of that one stays in order.
     fn partition_of(&self, stream: Stream, key: &[u8]) -> u32 {
-        let partitions = u64::from(self.partitions(stream).max(1));
-        u32::try_from(xxhash_rust::xxh3::xxh3_64(key) % partitions).unwrap_or(0)
+        place(stream, key, self.partitions(stream))
     }
 
     /// What it promises beyond what every journal does.
@@ -478,4 +478,10 @@ pub trait Consumer: Send {
 pub(crate) fn check<J: Journal + ?Sized>(journal: &J, stream: Stream, partition: u32) -> Result<()> {
     let partitions = journal.partitions(stream);
     if partition < partitions { Ok(()) } else { Err(Error::NoSuchPartition { stream, partition, partitions }) }
+}
+
+/// See [`Journal::partition_of`].
+pub(crate) fn place(stream: Stream, key: &[u8], partitions: u32) -> u32 {
+    let hash = xxhash_rust::xxh3::xxh3_64(stream.placed_by(key));
+    u32::try_from(hash % u64::from(partitions.max(1))).unwrap_or(0)
 }

@@ -18,6 +18,7 @@
 //!
 //! Start reading at `contract.rs`; then `group.rs` (who holds what, pure), `consumer.rs`, and `embedded/writer.rs` (group commit).
 
+pub mod beat;
 mod board;
 pub mod config;
 pub mod conformance;

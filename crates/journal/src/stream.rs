@@ -82,6 +82,15 @@ impl Stream {
     pub const fn is_durable(self) -> bool {
         !matches!(self, Self::Views | Self::Health)
     }
+
+    /// What of a key decides in which partition it lies: all of it. Of `views`, only what comes after the last `@`, which is the partition of
+    /// events that it speaks of: all that is told of one is read in the order in which it was told, whatever becomes of other partitions.
+    pub(crate) fn placed_by(self, key: &[u8]) -> &[u8] {
+        match key.iter().rposition(|byte| *byte == b'@') {
+            Some(at) if self == Self::Views => &key[at + 1..],
+            _ => key,
+        }
+    }
 }
 
 impl fmt::Display for Stream {

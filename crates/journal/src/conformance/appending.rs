@@ -33,6 +33,20 @@ pub async fn a_key_always_goes_to_the_same_partition(make: impl AsyncFn(Setup) -
     assert_eq!(u64::from(journal.partition_of(Stream::EventsCall, b"")), 0x2d06_8005_38d3_94c2 % 8);
 }
 
+pub async fn what_is_told_of_one_partition_lies_in_one_and_stays_in_order(make: impl AsyncFn(Setup) -> Fixture) {
+    let (fixture, _) = with_partitions(make, 8).await;
+    let journal = &*fixture.journal;
+    let told = |view: &str, of: u32| Entry::new(Stream::Views, format!("{view}@events.call/{of}"), view.to_owned());
+    let entries = (0..24).flat_map(|of| ["queue/a@b", "row/1", "fold"].map(|view| told(view, of))).collect();
+    let positions = journal.append(entries).await.unwrap();
+    for of in positions.chunks(3) {
+        assert!(of.iter().all(|position| position.partition == of[0].partition), "{of:?}");
+        assert!(of.is_sorted_by_key(|position| position.offset), "{of:?}");
+    }
+    let used: std::collections::HashSet<_> = positions.iter().map(|position| position.partition).collect();
+    assert!(used.len() > 4, "those of different ones do not all lie together: {used:?}");
+}
+
 pub async fn one_call_keeps_the_order_of_its_entries(make: impl AsyncFn(Setup) -> Fixture) {
     let (fixture, _) = with_partitions(make, 3).await;
     let journal = &*fixture.journal;

@@ -47,6 +47,7 @@ macro_rules! conformance {
         $crate::conformance_cases! { $make,
             appending: offsets_start_at_zero_and_grow_by_one,
             appending: a_key_always_goes_to_the_same_partition,
+            appending: what_is_told_of_one_partition_lies_in_one_and_stays_in_order,
             appending: one_call_keeps_the_order_of_its_entries,
             appending: concurrent_calls_keep_the_order_of_each_key,
             appending: concurrent_calls_are_not_interleaved_within_a_partition,

@@ -71,7 +71,7 @@ pub async fn a_wait_ends_when_the_record_is_there(make: impl AsyncFn(Setup) -> F
     let early = tokio::time::timeout(Duration::from_millis(30), journal.wait_past(Stream::EventsCall, 0, 0)).await;
     assert!(early.is_err(), "there is nothing yet");
     let (waited, appended) = tokio::join!(
-        tokio::time::timeout(Duration::from_secs(10), journal.wait_past(Stream::EventsCall, 0, 1)),
+        tokio::time::timeout(Duration::from_secs(60), journal.wait_past(Stream::EventsCall, 0, 1)),
         async {
             journal.append(vec![call("a", "0")]).await?;
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -82,7 +82,7 @@ pub async fn a_wait_ends_when_the_record_is_there(make: impl AsyncFn(Setup) -> F
     waited.expect("the wait ends").unwrap();
     let found = journal.read(Stream::EventsCall, 0, 1, 1, 100).await.unwrap();
     assert_eq!(text(&found.records[0]).1, "1", "what was waited for can be read");
-    tokio::time::timeout(Duration::from_secs(10), journal.wait_past(Stream::EventsCall, 0, 0))
+    tokio::time::timeout(Duration::from_secs(60), journal.wait_past(Stream::EventsCall, 0, 0))
         .await
         .expect("it is there already")
         .unwrap();

@@ -123,13 +123,16 @@ fn not_a_database(error: Error, path: &Path) -> Error {
     }
 }
 
-/// Refuses another program's file before anything is written into it.
+/// Refuses another program's file before anything is written into it. All is read of one moment: another process may be making the
+/// journal just now, and its tables without its mark would look like somebody else's.
 fn recognise(conn: &Connection, path: &Path) -> Result<()> {
     let not = |reason: String| Error::NotAJournal { path: path.to_owned(), reason };
-    let number = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
-    let found = number("PRAGMA application_id").and_then(|id| Ok((id, number("PRAGMA user_version")?)));
-    let (id, version) = found.map_err(|error| not_a_database(fault(error), path))?;
-    let tables = number("SELECT count(*) FROM sqlite_schema").map_err(fault)?;
+    let moment = conn.unchecked_transaction().map_err(fault)?;
+    let number = |sql: &str| moment.query_row(sql, [], |row| row.get::<_, i64>(0));
+    // The tables first: a transaction begins with the first row that is read, and a pragma reads none of the tables.
+    let found = number("SELECT count(*) FROM sqlite_schema")
+        .and_then(|tables| Ok((number("PRAGMA application_id")?, number("PRAGMA user_version")?, tables)));
+    let (id, version, tables) = found.map_err(|error| not_a_database(fault(error), path))?;
     match (id, version) {
         (APPLICATION_ID, VERSION) => Ok(()),
         (APPLICATION_ID, other) => Err(not(format!("its format is {other}, and this version reads {VERSION}"))),

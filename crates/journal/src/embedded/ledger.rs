@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use super::books::{self, Head, Slots};
 use super::file::{fault, int, num};
 use super::seal;
-use crate::contract::{Commit, Entry, Partition, Position, Retention};
+use crate::contract::{Commit, Entry, Partition, Position, Retention, place};
 use crate::group::{Group, Standing, Step};
 use crate::{Error, Result, Topology};
 
@@ -106,8 +106,7 @@ impl<'a> Ledger<'a> {
     }
 
     fn append(&mut self, entry: &Entry) -> Result<Position> {
-        let partitions = u64::from(self.topology.partitions(entry.stream).max(1));
-        let partition = u32::try_from(xxhash_rust::xxh3::xxh3_64(&entry.key) % partitions).unwrap_or(0);
+        let partition = place(entry.stream, &entry.key, self.topology.partitions(entry.stream));
         let (conn, now_ms) = (self.conn, self.now_ms);
         let slot = self.slots.slot((entry.stream, partition))?;
         let head = self.head(slot)?;

@@ -309,6 +309,8 @@ fn persist<T>(
                     | Code::UnknownLeaderEpoch
                     | Code::OffsetNotAvailable
                     | Code::BrokerTransportFailure
+                    // The client gave up its handle of a broker that went while the question was under way.
+                    | Code::DestroyBroker
             )
         );
         if !passing || left == 0 {

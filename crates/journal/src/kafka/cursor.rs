@@ -4,7 +4,7 @@
 //! Cursors of different partitions share a *lane*, one client with its connections; two cursors of one partition need two lanes,
 //! because a client is at one place of a partition only.
 //!
-//! - Invariant: what a cursor returns is consecutive from where it was asked, up to holes that compaction left.
+//! - Invariant: what a cursor returns is consecutive from where it was asked, up to holes that compaction left, or that were looked at twice.
 //! - Invariant: each partition has at most [`STRAY_MAX`] cursors of readers that are in no group; each member of a group has one.
 
 use std::collections::{HashMap, HashSet};
@@ -40,6 +40,18 @@ struct Lane {
     taken: Mutex<HashSet<Partition>>,
 }
 
+/// A partition of a lane, taken until this is dropped.
+struct Place {
+    lane: Arc<Lane>,
+    partition: Partition,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        lock(&self.lane.taken).remove(&self.partition);
+    }
+}
+
 /// What a queue says when something came.
 struct Signal {
     ready: AtomicBool,
@@ -48,8 +60,6 @@ struct Signal {
 
 /// One place of one partition, and what was fetched from there on.
 pub(crate) struct Cursor {
-    lane: Arc<Lane>,
-    partition: Partition,
     topic: String,
     signal: Arc<Signal>,
     /// Where the next read begins.
@@ -57,6 +67,8 @@ pub(crate) struct Cursor {
     used: AtomicU64,
     broken: AtomicBool,
     fetched: tokio::sync::Mutex<Fetched>,
+    /// Given back when the queue is gone, and not before: with the queue goes the bell of whoever has the place then.
+    place: Place,
 }
 
 struct Fetched {
@@ -77,7 +89,11 @@ impl Cursor {
             self.signal.ready.store(false, Ordering::SeqCst);
             match fetched.queue.poll(std::time::Duration::ZERO).map(|polled| polled.map(|message| record(&message))) {
                 None => return false,
-                Some(Err(_)) => self.broken.store(true, Ordering::SeqCst),
+                Some(Err(error)) => {
+                    let (stream, partition) = self.place.partition;
+                    tracing::debug!(%stream, partition, %error, "a cursor broke");
+                    self.broken.store(true, Ordering::SeqCst);
+                }
                 Some(Ok(record)) => fetched.stash = Some(record),
             }
             self.signal.ready.store(true, Ordering::SeqCst);
@@ -94,11 +110,10 @@ impl Cursor {
 impl Drop for Cursor {
     fn drop(&mut self) {
         let mut list = TopicPartitionList::new();
-        list.add_partition(&self.topic, number(self.partition.1));
-        if let Err(error) = self.lane.reader.incremental_unassign(&list) {
+        list.add_partition(&self.topic, number(self.place.partition.1));
+        if let Err(error) = self.place.lane.reader.incremental_unassign(&list) {
             tracing::debug!(%error, "a cursor could not be taken back");
         }
-        lock(&self.lane.taken).remove(&self.partition);
     }
 }
 
@@ -111,6 +126,33 @@ impl Fetched {
         let polled = self.queue.poll(std::time::Duration::ZERO)?;
         Some(polled.map(|message| record(&message)))
     }
+}
+
+/// Where a cursor last found less than it must, by partition: what should have come next, and what came.
+#[derive(Default)]
+struct Holes(Mutex<HashMap<Partition, (u64, u64)>>);
+
+impl Holes {
+    /// Whether a record that comes next leaves some out that may be there after all: only when two cursors, one after the other, come to the
+    /// same hole, there is nothing in it.
+    fn doubt(&self, (stream, partition): Partition, next: u64, comes: u64) -> bool {
+        if comes == next || stream.is_compacted() {
+            return false;
+        }
+        let doubtful = lock(&self.0).insert((stream, partition), (next, comes)) != Some((next, comes));
+        if doubtful {
+            tracing::warn!(%stream, partition, next, comes, "records did not come; they are asked for again");
+        } else {
+            tracing::error!(%stream, partition, next, comes, "records are missing in the log, and are passed over");
+            crate::metering::damaged();
+        }
+        doubtful
+    }
+}
+
+/// What comes after these records, which were read from a place on.
+fn next_of(records: &[Record], from: u64) -> u64 {
+    records.last().map_or(from, |last| last.offset + 1)
 }
 
 fn record(message: &BorrowedMessage<'_>) -> Record {
@@ -141,12 +183,13 @@ pub(crate) struct Cursors {
     lanes: Mutex<Vec<Arc<Lane>>>,
     cursors: Mutex<Idle>,
     uses: AtomicU64,
+    holes: Holes,
 }
 
 impl Cursors {
     pub(crate) fn new(net: Net, clock: Clock, board: Arc<Board>, inquiries: Inquiries) -> Self {
-        let (lanes, cursors) = (Mutex::default(), Mutex::default());
-        Self { net, clock, board, inquiries, lanes, cursors, uses: AtomicU64::new(0) }
+        let (lanes, cursors, holes) = (Mutex::default(), Mutex::default(), Holes::default());
+        Self { net, clock, board, inquiries, lanes, cursors, uses: AtomicU64::new(0), holes }
     }
 
     /// The cursor of a reader at a place, if it has one there.
@@ -167,17 +210,14 @@ impl Cursors {
             return Ok(cursor);
         }
         self.make_room(reader, partition);
-        let lane = self.lane(partition)?;
+        let place = self.place(partition)?;
         let (inquiries, topic) = (self.inquiries.clone(), self.net.topic(partition.0.name()));
         let board = Arc::clone(&self.board);
         let made = blocking(move || {
-            let begun = Begun { lane: &lane, partition };
             let (earliest, end) = inquiries.bounds(&topic, partition.1)?;
             board.learn(partition, end);
             exists(partition, from, earliest, end)?;
-            let cursor = start(&lane, partition, topic, from, &board)?;
-            std::mem::forget(begun);
-            Ok(cursor)
+            Queued::of(place, topic, &board)?.fetch(from)
         });
         let cursor = Arc::new(made.await?);
         self.touch(&cursor);
@@ -205,15 +245,15 @@ impl Cursors {
     }
 
     /// A lane on which nobody reads the partition, taken for it.
-    fn lane(&self, partition: Partition) -> Result<Arc<Lane>> {
+    fn place(&self, partition: Partition) -> Result<Place> {
         let mut lanes = lock(&self.lanes);
         if let Some(free) = lanes.iter().find(|lane| lock(&lane.taken).insert(partition)) {
-            return Ok(Arc::clone(free));
+            return Ok(Place { lane: Arc::clone(free), partition });
         }
         let reader: Reader = self.net.client(&self.net.reader_config(), Voice::default())?;
-        let lane = Lane { reader: Arc::new(reader), taken: Mutex::new(HashSet::from([partition])) };
-        lanes.push(Arc::new(lane));
-        Ok(Arc::clone(&lanes[lanes.len() - 1]))
+        let lane = Arc::new(Lane { reader: Arc::new(reader), taken: Mutex::new(HashSet::from([partition])) });
+        lanes.push(Arc::clone(&lane));
+        Ok(Place { lane, partition })
     }
 
     /// Hears what clients say of themselves. To be called now and then.
@@ -250,12 +290,21 @@ impl Cursors {
             return Ok(None);
         }
         self.touch(cursor);
-        let (stream, partition) = cursor.partition;
+        let (stream, partition) = cursor.place.partition;
         let (mut records, mut bytes) = (Vec::new(), 0);
         cursor.signal.ready.store(false, Ordering::SeqCst);
         loop {
             match fetched.pull() {
                 Some(Ok(record)) if record.offset < from => {}
+                Some(Ok(record))
+                    if self.holes.doubt(cursor.place.partition, next_of(&records, from), record.offset) =>
+                {
+                    cursor.broken.store(true, Ordering::SeqCst);
+                    if records.is_empty() {
+                        return Ok(None);
+                    }
+                    break;
+                }
                 Some(Ok(record)) => {
                     let size = record.key.len() + record.value.len();
                     if !records.is_empty() && (records.len() >= most.records || bytes + size > most.bytes) {
@@ -273,11 +322,14 @@ impl Cursors {
                 Some(Err(error)) => {
                     cursor.broken.store(true, Ordering::SeqCst);
                     if records.is_empty() {
-                        return Err(self.reason(cursor.partition, from, &error).await);
+                        return Err(self.reason(cursor.place.partition, from, &error).await);
                     }
                     break;
                 }
-                None if !records.is_empty() || self.board.is_closed() || self.board.end(cursor.partition) <= from => {
+                None if !records.is_empty()
+                    || self.board.is_closed()
+                    || self.board.end(cursor.place.partition) <= from =>
+                {
                     break;
                 }
                 // It is there, and on its way. Nothing is lost when the wait is given up.
@@ -290,9 +342,9 @@ impl Cursors {
                 }
             }
         }
-        let next = records.last().map_or(from, |last: &Record| last.offset + 1);
+        let next = next_of(&records, from);
         cursor.at.store(next, Ordering::SeqCst);
-        self.board.learn(cursor.partition, next);
+        self.board.learn(cursor.place.partition, next);
         Ok(Some(Batch { stream, partition, records, next }))
     }
 
@@ -322,18 +374,6 @@ impl Cursors {
     }
 }
 
-/// Gives a partition of a lane back when nothing came of it.
-struct Begun<'a> {
-    lane: &'a Lane,
-    partition: Partition,
-}
-
-impl Drop for Begun<'_> {
-    fn drop(&mut self) {
-        lock(&self.lane.taken).remove(&self.partition);
-    }
-}
-
 fn exists((stream, partition): Partition, from: u64, earliest: u64, end: u64) -> Result<()> {
     if from < earliest {
         return Err(Error::Truncated { stream, partition, from, earliest });
@@ -344,29 +384,46 @@ fn exists((stream, partition): Partition, from: u64, earliest: u64, end: u64) ->
     Ok(())
 }
 
-fn start(lane: &Arc<Lane>, partition: Partition, topic: String, from: u64, board: &Arc<Board>) -> Result<Cursor> {
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(&topic, number(partition.1), offset(from)).map_err(|e| failed(&e))?;
-    lane.reader.incremental_assign(&list).map_err(|e| failed(&e))?;
-    let queue = lane.reader.split_partition_queue(&topic, number(partition.1));
-    let mut queue = queue.ok_or_else(|| Error::Storage(format!("{topic}/{} has no queue", partition.1)))?;
-    let signal = Arc::new(Signal { ready: AtomicBool::new(true), came: Notify::new() });
-    let (bell, board) = (Arc::clone(&signal), Arc::clone(board));
-    queue.set_nonempty_callback(move || {
-        bell.ready.store(true, Ordering::SeqCst);
-        bell.came.notify_one();
-        board.tick();
-    });
-    Ok(Cursor {
-        lane: Arc::clone(lane),
-        partition,
-        topic,
-        signal,
-        at: AtomicU64::new(from),
-        used: AtomicU64::new(0),
-        broken: AtomicBool::new(false),
-        fetched: tokio::sync::Mutex::new(Fetched { queue, stash: None }),
-    })
+/// A partition whose queue is there, and of which nothing is fetched yet: what is fetched before there is one lies in the queue of the whole
+/// client, where nobody looks for it.
+struct Queued {
+    topic: String,
+    queue: PartitionQueue<Voice>,
+    signal: Arc<Signal>,
+    place: Place,
+}
+
+impl Queued {
+    fn of(place: Place, topic: String, board: &Arc<Board>) -> Result<Self> {
+        let partition = place.partition.1;
+        let queue = place.lane.reader.split_partition_queue(&topic, number(partition));
+        let mut queue = queue.ok_or_else(|| Error::Storage(format!("{topic}/{partition} has no queue")))?;
+        let signal = Arc::new(Signal { ready: AtomicBool::new(true), came: Notify::new() });
+        let (bell, board) = (Arc::clone(&signal), Arc::clone(board));
+        queue.set_nonempty_callback(move || {
+            bell.ready.store(true, Ordering::SeqCst);
+            bell.came.notify_one();
+            board.tick();
+        });
+        Ok(Self { topic, queue, signal, place })
+    }
+
+    /// Begins to fetch.
+    fn fetch(self, from: u64) -> Result<Cursor> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, number(self.place.partition.1), offset(from)).map_err(|e| failed(&e))?;
+        self.place.lane.reader.incremental_assign(&list).map_err(|e| failed(&e))?;
+        let Self { topic, queue, signal, place } = self;
+        Ok(Cursor {
+            topic,
+            signal,
+            at: AtomicU64::new(from),
+            used: AtomicU64::new(0),
+            broken: AtomicBool::new(false),
+            fetched: tokio::sync::Mutex::new(Fetched { queue, stash: None }),
+            place,
+        })
+    }
 }
 
 impl Cursors {
@@ -387,5 +444,22 @@ impl Cursors {
                 return Ok(batch);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Stream;
+
+    #[test]
+    fn a_hole_is_believed_when_two_come_to_the_same() {
+        let (holes, calls) = (Holes::default(), (Stream::EventsCall, 0));
+        assert!(!holes.doubt(calls, 7, 7), "nothing is left out");
+        assert!(holes.doubt(calls, 7, 9));
+        assert!(holes.doubt(calls, 7, 8), "the next one finds more: what is missing may still come");
+        assert!(!holes.doubt(calls, 7, 8));
+        assert!(holes.doubt((Stream::EventsCall, 1), 7, 8), "each partition by itself");
+        assert!(!holes.doubt((Stream::Views, 0), 7, 9), "brokers compact it");
     }
 }

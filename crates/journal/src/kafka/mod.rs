@@ -377,9 +377,10 @@ impl Journal for Kafka {
                 return Ok(());
             }
             match opened {
-                Ok(_) => ticks.changed().await.map_err(|_| Error::Closed)?,
-                // What is wrong with it is said to whoever reads; here it is only waited for.
-                Err(_) => self.options.clock.sleep(Duration::from_millis(200)).await,
+                Ok(_) if !look => ticks.changed().await.map_err(|_| Error::Closed)?,
+                // What is wrong is said to whoever reads; here it is only waited for. Not for a tick: a cursor that broke, or holds what a
+                // broker cannot be asked about, gives none any more, and in a quiet process nobody else does.
+                _ => self.options.clock.sleep(Duration::from_millis(200)).await,
             }
         }
     }
