@@ -11,11 +11,12 @@ use model::event::agent::State as Doing;
 use model::{AgentId, CallId, DeviceId, Envelope, Event, QueueId, SourceId, TeamId, TenantId, Time};
 use serde::{Deserialize, Serialize};
 
+use crate::codec;
 use crate::field::Field;
 use crate::key::Dim;
 use crate::live;
 use crate::rows::{Draft, Rows, Scope};
-use crate::track::{Placed, Point, Track};
+use crate::track::{In, Out, Pack, Placed, Point, Track};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum What {
@@ -24,6 +25,67 @@ enum What {
     State { state: Doing, reason: Option<String>, call: Option<CallId>, queue: Option<QueueId>, team: Option<TeamId> },
     Skills { skills: BTreeMap<QueueId, i32>, team: Option<TeamId> },
 }
+
+impl Pack for What {
+    fn pack<'a>(&'a self, out: &mut Out<'a>) {
+        let team = match self {
+            What::In { device, team } => {
+                out.byte(0);
+                out.word(device.as_ref().map(DeviceId::as_str));
+                team
+            }
+            What::Out { team } => {
+                out.byte(1);
+                team
+            }
+            What::Skills { skills, team } => {
+                out.byte(2);
+                out.number(skills.len() as i64);
+                for (queue, level) in skills {
+                    out.word(Some(queue.as_str()));
+                    out.number(i64::from(*level));
+                }
+                team
+            }
+            What::State { state, reason, call, queue, team } => {
+                let place = STATES.iter().position(|known| known == state);
+                out.byte(3 + place.unwrap_or(0) as u8);
+                out.word(reason.as_deref());
+                out.word(call.as_ref().map(CallId::as_str));
+                out.word(queue.as_ref().map(QueueId::as_str));
+                team
+            }
+        };
+        out.word(team.as_ref().map(TeamId::as_str));
+    }
+
+    fn unpack(from: &mut In<'_>) -> codec::Result<Self> {
+        let team = |from: &mut In<'_>| from.word().map(|team| team.map(TeamId));
+        Ok(match from.byte()? {
+            0 => What::In { device: from.word()?.map(DeviceId), team: team(from)? },
+            1 => What::Out { team: team(from)? },
+            2 => {
+                let mut skills = BTreeMap::new();
+                for _ in 0..from.number()? {
+                    let queue = from.word()?.ok_or_else(|| from.damaged())?;
+                    let level = i32::try_from(from.number()?).map_err(|_| from.damaged())?;
+                    skills.insert(QueueId(queue), level);
+                }
+                What::Skills { skills, team: team(from)? }
+            }
+            other => {
+                let state = *STATES.get(usize::from(other) - 3).ok_or_else(|| from.damaged())?;
+                let reason = from.word()?.map(|reason| reason.as_ref().to_owned());
+                let (call, queue) = (from.word()?.map(CallId), from.word()?.map(QueueId));
+                What::State { state, reason, call, queue, team: team(from)? }
+            }
+        })
+    }
+}
+
+/// The states in the order of the numbers that stand for them in a store; new ones come last.
+const STATES: [Doing; 6] =
+    [Doing::Ready, Doing::NotReady, Doing::Reserved, Doing::Talking, Doing::WrapUp, Doing::Unknown];
 
 /// What holds after a point.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -140,11 +202,13 @@ impl State {
                 self.now = Some(now);
                 self.track.put(placed, point);
             }
-            Placed::At(_) => {
-                self.count_all(-1, rows);
+            Placed::At(i) => {
+                let from = i.saturating_sub(1);
+                let before = self.before();
+                self.count(&before, from, -1, rows);
                 self.track.put(placed, point);
                 self.now = None;
-                self.count_all(1, rows);
+                self.count(&before, from, 1, rows);
             }
         }
         for p in self.track.settle() {
@@ -156,17 +220,27 @@ impl State {
     fn standing(&self) -> Standing {
         self.now.clone().unwrap_or_else(|| {
             let mut s = self.base.clone();
-            self.track.points().iter().for_each(|p| s.become_what(p.time, &p.what));
+            self.track.each(|p| s.become_what(p.time, &p.what));
             s
         })
     }
 
-    /// The contributions of every point and closed span of the window.
-    fn count_all(&self, sign: i64, rows: &mut Rows) {
+    /// What holds before the recent points.
+    fn before(&self) -> Standing {
         let mut s = self.base.clone();
-        let points = self.track.points();
+        self.track.each_before(|p| s.become_what(p.time, &p.what));
+        s
+    }
+
+    /// The contributions of the recent points and closed spans from place `from` on.
+    fn count(&self, before: &Standing, from: usize, sign: i64, rows: &mut Rows) {
+        let mut s = before.clone();
+        let points = self.track.recent();
         for (i, p) in points.iter().enumerate() {
             s.become_what(p.time, &p.what);
+            if i < from {
+                continue;
+            }
             self.count_point(&s, p, sign, rows);
             if let Some(next) = points.get(i + 1) {
                 self.count_span(&s, p.time, next.time, sign, rows);

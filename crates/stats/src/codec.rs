@@ -17,6 +17,9 @@ pub enum Error {
     Damaged(usize),
 }
 
+/// What reading comes to.
+pub type Result<T> = std::result::Result<T, Error>;
+
 impl Row {
     /// The compact bytes of this row; equal rows give equal bytes.
     pub fn encode(&self) -> Vec<u8> {
@@ -28,7 +31,7 @@ impl Row {
     }
 
     /// Reads what [`Row::encode`] wrote.
-    pub fn decode(bytes: &[u8]) -> Result<Row, Error> {
+    pub fn decode(bytes: &[u8]) -> Result<Row> {
         let mut r = Reader { bytes, at: 1 };
         match bytes.first() {
             Some(&VERSION) => {}
@@ -57,7 +60,7 @@ fn write_tally(out: &mut Vec<u8>, t: &Tally) {
     }
 }
 
-fn read_tally(r: &mut Reader<'_>) -> Result<Tally, Error> {
+fn read_tally(r: &mut Reader<'_>) -> Result<Tally> {
     let mut t = Tally::new();
     let n = r.number()? as usize;
     t.cells.reserve_exact(n.min(r.bytes.len() / 2 + 1)); // each cell has two bytes or more: a lie cannot make us allocate
@@ -86,11 +89,11 @@ fn read_tally(r: &mut Reader<'_>) -> Result<Tally, Error> {
     Ok(t)
 }
 
-fn zigzag(n: i64) -> u64 {
+pub(crate) fn zigzag(n: i64) -> u64 {
     ((n << 1) ^ (n >> 63)) as u64
 }
 
-fn write(out: &mut Vec<u8>, mut n: u64) {
+pub(crate) fn write(out: &mut Vec<u8>, mut n: u64) {
     while n >= 0x80 {
         out.push(n as u8 | 0x80);
         n >>= 7;
@@ -98,19 +101,30 @@ fn write(out: &mut Vec<u8>, mut n: u64) {
     out.push(n as u8);
 }
 
-struct Reader<'a> {
+/// Reads bytes of a store.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Reader<'a> {
-    fn byte(&mut self) -> Result<u8, Error> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Reader<'a> {
+        Reader { bytes, at: 0 }
+    }
+
+    /// How far it has read.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(crate) fn byte(&mut self) -> Result<u8> {
         let b = *self.bytes.get(self.at).ok_or(Error::Damaged(self.at))?;
         self.at += 1;
         Ok(b)
     }
 
-    fn number(&mut self) -> Result<u64, Error> {
+    pub(crate) fn number(&mut self) -> Result<u64> {
         let mut n = 0u64;
         for shift in (0..64).step_by(7) {
             let b = self.byte()?;
@@ -122,12 +136,12 @@ impl<'a> Reader<'a> {
         Err(Error::Damaged(self.at))
     }
 
-    fn signed(&mut self) -> Result<i64, Error> {
+    pub(crate) fn signed(&mut self) -> Result<i64> {
         let n = self.number()?;
         Ok((n >> 1) as i64 ^ -((n & 1) as i64))
     }
 
-    fn take(&mut self, len: usize) -> Result<&'a [u8], Error> {
+    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8]> {
         let end = self.at.checked_add(len).ok_or(Error::Damaged(self.at))?;
         let part = self.bytes.get(self.at..end).ok_or(Error::Damaged(self.at))?;
         self.at = end;

@@ -7,17 +7,37 @@ use model::{DeviceId, Envelope, Event, SourceId, TenantId, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::Change;
+use crate::codec;
 use crate::field::Field;
 use crate::key::Dim;
 use crate::live;
 use crate::rows::{Rows, Scope};
-use crate::track::{Placed, Point, Track};
+use crate::track::{In, Out, Pack, Placed, Point, Track};
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 enum What {
     Registered(bool),
     State(Doing),
 }
+
+impl Pack for What {
+    fn pack<'a>(&'a self, out: &mut Out<'a>) {
+        out.byte(match self {
+            What::Registered(yes) => u8::from(*yes),
+            What::State(state) => 2 + STATES.iter().position(|known| known == state).unwrap_or(0) as u8,
+        });
+    }
+
+    fn unpack(from: &mut In<'_>) -> codec::Result<Self> {
+        Ok(match from.byte()? {
+            yes @ (0 | 1) => What::Registered(yes == 1),
+            other => What::State(*STATES.get(usize::from(other) - 2).ok_or_else(|| from.damaged())?),
+        })
+    }
+}
+
+/// The states in the order of the numbers that stand for them in a store; new ones come last.
+const STATES: [Doing; 5] = [Doing::Idle, Doing::Ringing, Doing::InUse, Doing::Held, Doing::Unavailable];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Standing {
@@ -96,9 +116,10 @@ impl State {
             }
             Placed::At(i) => {
                 let from = i.saturating_sub(1);
-                self.count(from, -1, rows);
+                let before = self.before();
+                self.count(before, from, -1, rows);
                 self.track.put(placed, point);
-                self.count(from, 1, rows);
+                self.count(before, from, 1, rows);
                 self.now = None;
             }
         }
@@ -111,15 +132,22 @@ impl State {
     fn standing(&self) -> Standing {
         self.now.unwrap_or_else(|| {
             let mut s = self.base;
-            self.track.points().iter().for_each(|p| s.become_what(p.time, p.what));
+            self.track.each(|p| s.become_what(p.time, p.what));
             s
         })
     }
 
-    /// The contributions of the points and closed spans from place `from` on.
-    fn count(&self, from: usize, sign: i64, rows: &mut Rows) {
+    /// What holds before the recent points.
+    fn before(&self) -> Standing {
         let mut s = self.base;
-        let points = self.track.points();
+        self.track.each_before(|p| s.become_what(p.time, p.what));
+        s
+    }
+
+    /// The contributions of the recent points and closed spans from place `from` on.
+    fn count(&self, before: Standing, from: usize, sign: i64, rows: &mut Rows) {
+        let mut s = before;
+        let points = self.track.recent();
         for (i, p) in points.iter().enumerate() {
             s.become_what(p.time, p.what);
             if i < from {

@@ -15,6 +15,7 @@ use model::{AgentId, CallId, DeviceId, Envelope, QueueId, SourceId, Subject, Ten
 
 use crate::agent::Change;
 use crate::call::Record;
+use crate::contribution::{Deeds, Mark};
 use crate::key::{Grains, RowKey};
 use crate::live::{self, OPEN_MS_MAX, View};
 use crate::rows::{Map, Rows};
@@ -88,6 +89,11 @@ pub struct PartitionFold {
     /// Boxed: a growing map would move every record.
     calls: Map<CallId, Box<Held>>,
     dirty_calls: Vec<CallId>,
+    /// What each of them counted for before, up to the mark beside it.
+    before: Deeds,
+    marks: Vec<Mark>,
+    /// What one call counts for now; kept for its memory.
+    now: Deeds,
     closed: VecDeque<CallId>,
     gauges: gauge::Gauges,
     agents: Map<AgentId, Kept<agent::State>>,
@@ -140,7 +146,7 @@ fn change<K: Clone + Eq + std::hash::Hash, S>(
 #[derive(Debug)]
 struct Held {
     record: Record,
-    /// Its contributions were taken back and wait to be added anew.
+    /// What it counted for is written down, to be held against what it counts for when changes are taken.
     dirty: bool,
     /// Whether a live view of it was given out.
     shown: bool,
@@ -163,6 +169,9 @@ impl PartitionFold {
             rows: Rows::new(settings.grains),
             calls: Map::default(),
             dirty_calls: Vec::new(),
+            before: Deeds::default(),
+            marks: Vec::new(),
+            now: Deeds::default(),
             closed: VecDeque::new(),
             gauges: gauge::Gauges::default(),
             agents: Map::default(),
@@ -294,7 +303,8 @@ impl PartitionFold {
         }
         if !held.dirty {
             held.dirty = true;
-            contribution::of_call(&held.record, -1, &mut self.rows);
+            contribution::write_down(&held.record, &mut self.rows, &mut self.before);
+            self.marks.push(self.before.mark());
             self.dirty_calls.push(id.clone());
         }
         held.record.apply_new(e)
@@ -303,10 +313,14 @@ impl PartitionFold {
     /// What changed since the last time.
     pub fn take_changes(&mut self) -> Changes {
         let mut changes = Changes { calls: std::mem::take(&mut self.dirty_calls), ..Changes::default() };
-        for id in &changes.calls {
+        let mut from = Mark::default();
+        for (id, to) in changes.calls.iter().zip(self.marks.drain(..)) {
+            let from = std::mem::replace(&mut from, to);
             let Some(held) = self.calls.get_mut(id) else { continue };
             held.dirty = false;
-            contribution::of_call(&held.record, 1, &mut self.rows);
+            self.now.clear();
+            contribution::write_down(&held.record, &mut self.rows, &mut self.now);
+            self.before.replace(from, to, &self.now, &mut self.rows);
             held.gauged = self.gauges.replace(held.gauged.take(), &held.record);
             if held.record.closed {
                 changes.closed.push(id.clone());
@@ -328,6 +342,7 @@ impl PartitionFold {
             self.gauges.forget_touched(self.settings.names_kept);
         }
         self.take_others(&mut changes);
+        self.before.clear();
         changes.rows = self.rows.take();
         changes
     }

@@ -16,6 +16,7 @@ pub mod caller;
 pub mod codec;
 pub mod contribution;
 pub mod device;
+mod few;
 pub mod field;
 pub mod fold;
 pub mod hist;
@@ -34,6 +35,7 @@ mod track;
 mod wire;
 
 pub use call::Record as CallRecord;
+pub use few::Few;
 pub use field::Field;
 pub use fold::{Changes, PartitionFold};
 pub use hist::Hist;

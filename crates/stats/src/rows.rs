@@ -11,7 +11,7 @@ use model::{SourceId, TenantId, Time};
 
 use crate::field::Field;
 use crate::key::{Dim, Grains, RowKey};
-use crate::tally::Row;
+use crate::tally::{Row, cut};
 
 mod draft;
 mod scope;
@@ -87,6 +87,30 @@ impl Rows {
         }
     }
 
+    /// A label as long as it may be, which is in memory once.
+    pub(crate) fn word(&mut self, label: &str) -> Arc<str> {
+        self.drafts.word(cut(label))
+    }
+
+    /// Where the row of `scope` that holds `at` is, and the one that holds `offer`: until the rows are taken.
+    pub(crate) fn places(&mut self, scope: &Scope, at: Time, offer: Time) -> [u32; 2] {
+        let (start, cohort) = (self.grains.start(scope.dim, at), self.grains.start(scope.dim, offer));
+        let place = self.place(scope, start);
+        [place, if cohort == start { place } else { self.place(scope, cohort) }]
+    }
+
+    /// The event-time tally of the row at a place.
+    pub(crate) fn event_of(&mut self, place: u32) -> Draft<'_> {
+        self.keep_small();
+        self.drafts.event(place)
+    }
+
+    /// The cohort tally of the row at a place.
+    pub(crate) fn cohort_of(&mut self, place: u32) -> Draft<'_> {
+        self.keep_small();
+        self.drafts.cohort(place)
+    }
+
     /// The event-time tally of the row of `scope` that holds `at`.
     pub fn event(&mut self, scope: &Scope, at: Time) -> Draft<'_> {
         let place = self.place(scope, self.grains.start(scope.dim, at));
@@ -96,13 +120,9 @@ impl Rows {
 
     /// Adds to the event-time tally of the row that holds `at` and to the cohort tally of the row that holds `offer`.
     pub fn both(&mut self, scope: &Scope, at: Time, offer: Time, mut add: impl FnMut(&mut Draft<'_>)) {
-        let start = self.grains.start(scope.dim, at);
-        let place = self.place(scope, start);
-        self.keep_small();
-        add(&mut self.drafts.event(place));
-        let cohort = self.grains.start(scope.dim, offer);
-        let place = if cohort == start { place } else { self.place(scope, cohort) };
-        add(&mut self.drafts.cohort(place));
+        let [event, cohort] = self.places(scope, at, offer);
+        add(&mut self.event_of(event));
+        add(&mut self.cohort_of(cohort));
     }
 
     /// Adds the milliseconds of [`from`, `to`) to the rows that it covers, each clipped to its borders.

@@ -1,11 +1,11 @@
 //! A tally: everything that is counted, as one sparse vector of whole numbers. An abelian group: tallies add in any order
 //! and any grouping, and what was added can be taken back. A row is two of them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::few::Few;
 use crate::field::Field;
 use crate::hist::{self, Hist};
 
@@ -21,7 +21,7 @@ const SUB_MAX: u32 = (1 << SUB_BITS) - 1;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub(crate) cells: Vec<(u32, i64)>,
-    pub(crate) labels: BTreeMap<(u8, Arc<str>), i64>,
+    pub(crate) labels: Few<(u8, Arc<str>), i64>,
 }
 
 /// What a cell is sorted by.
@@ -38,7 +38,7 @@ impl Tally {
     /// Of cells in order, each once and none 0.
     pub(crate) fn of_cells(cells: Vec<(u32, i64)>) -> Tally {
         debug_assert!(cells.is_sorted_by(|a, b| a.0 < b.0) && cells.iter().all(|c| c.1 != 0));
-        Tally { cells, labels: BTreeMap::new() }
+        Tally { cells, labels: Few::new() }
     }
 
     /// Whether nothing is counted.
@@ -83,23 +83,21 @@ impl Tally {
 
     /// Adds `n` to a label of a field.
     pub fn add_label(&mut self, field: Field, label: &str, n: i64) {
-        self.add_raw_label(field as u8, cut(label), n);
-    }
-
-    fn add_raw_label(&mut self, field: u8, label: &str, n: i64) {
-        if n == 0 {
-            return;
+        if n != 0 {
+            self.add_shared_label(field as u8, Arc::from(cut(label)), n);
         }
-        self.add_shared_label(field, Arc::from(label), n);
     }
 
-    /// Adds `n` to a label that is short enough.
+    /// Adds `n`, which is not 0, to a label that is short enough.
     pub(crate) fn add_shared_label(&mut self, field: u8, label: Arc<str>, n: i64) {
         let key = (field, label);
-        let sum = self.labels.entry(key.clone()).or_default();
-        *sum += n;
-        if *sum == 0 {
-            self.labels.remove(&key);
+        if let Some(sum) = self.labels.get_mut(&key) {
+            *sum += n;
+            if *sum == 0 {
+                self.labels.remove(&key);
+            }
+        } else {
+            self.labels.insert(key, n);
         }
     }
 
@@ -161,7 +159,7 @@ impl Tally {
             self.cells = merged(&self.cells, &other.cells, sign);
         }
         for ((field, label), n) in &other.labels {
-            self.add_raw_label(*field, label, sign * n);
+            self.add_shared_label(*field, Arc::clone(label), sign * n);
         }
     }
 
@@ -171,7 +169,7 @@ impl Tally {
         for t in tallies {
             out.cells.extend_from_slice(&t.cells);
             for ((field, label), n) in &t.labels {
-                out.add_raw_label(*field, label, *n);
+                out.add_shared_label(*field, Arc::clone(label), *n);
             }
         }
         out.cells.sort_unstable_by_key(|c| c.0);

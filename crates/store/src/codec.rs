@@ -1,12 +1,11 @@
 //! How records and rows stand in a store: columns to ask by, and bodies in the compact forms of `stats`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::event::call::Direction;
 use model::{CallId, SourceId, TenantId, Time};
 use stats::call::Record;
-use stats::{Dim, Row};
+use stats::{Dim, Few, Row};
 
 use crate::reports::BlockKey;
 use crate::{Error, Result};
@@ -128,7 +127,7 @@ pub(crate) fn dim_of(code: i32) -> Result<Dim> {
 }
 
 /// A version byte; then for each row the second of the hour it begins at (2 bytes), the length (4 bytes) and the row.
-pub fn encode_rows(hour: Time, rows: &BTreeMap<Time, Row>) -> Vec<u8> {
+pub fn encode_rows(hour: Time, rows: &Few<Time, Row>) -> Vec<u8> {
     let mut body = Vec::with_capacity(64 * rows.len() + 1);
     body.push(BLOCK_VERSION);
     for (start, row) in rows.iter().filter(|(_, row)| !row.is_zero()) {
@@ -146,7 +145,7 @@ pub fn encode_rows(hour: Time, rows: &BTreeMap<Time, Row>) -> Vec<u8> {
 ///
 /// # Errors
 /// `Corrupt`, with the block and what is wrong with it.
-pub fn decode_rows(key: &BlockKey, body: &[u8]) -> Result<BTreeMap<Time, Row>> {
+pub fn decode_rows(key: &BlockKey, body: &[u8]) -> Result<Few<Time, Row>> {
     let corrupt = |reason: String| Error::Corrupt {
         what: format!("the block of {} {} at {}", key.dim, key.id, key.hour),
         reason,
@@ -155,7 +154,7 @@ pub fn decode_rows(key: &BlockKey, body: &[u8]) -> Result<BTreeMap<Time, Row>> {
     if *version != BLOCK_VERSION {
         return Err(corrupt(format!("its version is {version}, want {BLOCK_VERSION}")));
     }
-    let mut rows = BTreeMap::new();
+    let mut rows = Few::new();
     while !rest.is_empty() {
         let Some((second, after)) = rest.split_first_chunk::<2>() else {
             return Err(corrupt("it ends early".to_owned()));
@@ -190,7 +189,7 @@ mod tests {
             BlockKey { dim: Dim::Queue, hour: Time(7_200_000), tenant: "t".into(), source: "s".into(), id: "q".into() };
         let mut row = Row::default();
         row.event.add(Field::Offered, 3);
-        let rows = BTreeMap::from([(Time(7_200_000), row.clone()), (Time(10_740_000), row)]);
+        let rows = Few::from([(Time(7_200_000), row.clone()), (Time(10_740_000), row)]);
         let body = encode_rows(key.hour, &rows);
         assert_eq!(decode_rows(&key, &body).unwrap(), rows);
         for bad in [&body[..body.len() - 1], &body[..3], &[9], &[]] {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// A partition of an event stream; written `events.call/2`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,10 +13,15 @@ pub struct Part {
     pub number: u32,
 }
 
+/// Names that are in memory once: every reader of `views` keeps one beside each view.
+static STREAMS: LazyLock<[Arc<str>; 5]> =
+    LazyLock::new(|| ["events.call", "events.agent", "events.device", "events.queue", "events.source"].map(Arc::from));
+
 impl Part {
     /// A partition of a stream.
     pub fn new(stream: &str, number: u32) -> Self {
-        Self { stream: Arc::from(stream), number }
+        let shared = STREAMS.iter().find(|known| ***known == *stream);
+        Self { stream: shared.map_or_else(|| Arc::from(stream), Arc::clone), number }
     }
 }
 
@@ -52,6 +57,7 @@ mod tests {
     fn a_partition_is_read_as_it_is_written() {
         assert_eq!("events.call/2".parse(), Ok(Part::new("events.call", 2)));
         assert_eq!(Part::new("events.call", 2).to_string(), "events.call/2");
+        assert!(Arc::ptr_eq(&Part::new("events.call", 1).stream, &Part::new("events.call", 2).stream), "one text");
         for bad in ["events.call", "/2", "events.call/x"] {
             assert_eq!(bad.parse::<Part>(), Err(BadPart(bad.to_owned())));
         }

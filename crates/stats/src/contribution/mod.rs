@@ -8,6 +8,7 @@
 //! - For an agent (team, device) `answered`, talk, hold and wrap-up are of queue and direct calls together; outbound calls
 //!   are apart.
 
+mod deed;
 mod segment;
 mod whole;
 
@@ -18,17 +19,27 @@ use model::{Quality, Time};
 use crate::call::Record;
 use crate::field::Field;
 use crate::key::{Dim, Grains, RowKey};
-use crate::rows::{Draft, Rows, Scope};
+use crate::rows::{Rows, Scope};
 use crate::tally::Row;
+
+use deed::Noting;
+pub(crate) use deed::{Deeds, Mark};
 
 /// Adds (`sign` 1) or takes back (−1) everything that a call counts for.
 pub fn of_call(record: &Record, sign: i64, rows: &mut Rows) {
+    let mut deeds = Deeds::default();
+    write_down(record, rows, &mut deeds);
+    deeds.add(sign, rows);
+}
+
+/// Writes everything down that a call counts for, with scopes of `rows`.
+pub(crate) fn write_down(record: &Record, rows: &mut Rows, deeds: &mut Deeds) {
     if record.timeline().is_empty() {
         return;
     }
     let tenant = rows.scope(&record.tenant, &record.source, Dim::Tenant, &record.tenant.0);
     let source = rows.scope(&record.tenant, &record.source, Dim::Source, &record.source.0);
-    let mut sink = Sink { rows, sign, record, tenant, source };
+    let mut sink = Sink { rows, deeds, record, tenant, source };
     if record.phantom() {
         sink.phantom();
         return;
@@ -57,7 +68,7 @@ pub(crate) fn mark_field(quality: Quality) -> Field {
 
 struct Sink<'a> {
     rows: &'a mut Rows,
-    sign: i64,
+    deeds: &'a mut Deeds,
     record: &'a Record,
     tenant: Scope,
     source: Scope,
@@ -81,16 +92,15 @@ impl Sink<'_> {
     }
 
     /// Adds to the event-time row of `at` and to the cohort row of `offer`.
-    fn both(&mut self, scope: &Scope, at: Time, offer: Time, add: impl Fn(&mut Draft<'_>, i64)) {
-        let sign = self.sign;
-        self.rows.both(scope, at, offer, |t| add(t, sign));
+    fn both(&mut self, scope: &Scope, at: Time, offer: Time, note: impl FnOnce(&mut Noting<'_>)) {
+        note(&mut self.deeds.both(scope, at, offer));
     }
 
     fn count(&mut self, scope: &Scope, at: Time, offer: Time, field: Field) {
-        self.both(scope, at, offer, |t, n| t.add(field, n));
+        self.both(scope, at, offer, |t| t.add(field, 1));
     }
 
     fn overlap(&mut self, scope: &Scope, field: Field, from: Time, to: Time) {
-        self.rows.span(scope, from, to, self.sign, |t, ms| t.add(field, ms));
+        self.deeds.span(scope, field, from, to);
     }
 }

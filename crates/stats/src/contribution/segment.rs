@@ -99,25 +99,25 @@ impl Sink<'_> {
         self.count(scope, s.entered_at(), offer, Field::Offered);
         let wait = s.wait_ms.unwrap_or(0);
         if let Some(at) = s.counted_answer() {
-            self.both(scope, at, offer, |t, n| {
-                t.add(Field::Answered, n);
-                t.add(Field::WaitAnsweredMs, n * wait);
-                t.observe(Field::WaitAnswered, wait, n);
+            self.both(scope, at, offer, |t| {
+                t.add(Field::Answered, 1);
+                t.add(Field::WaitAnsweredMs, wait);
+                t.observe(Field::WaitAnswered, wait);
             });
         } else if let (Some(exit), Some(at)) = (s.exit, s.exit_at) {
             let rang = s.alerts.iter().any(|a| a.end == Some(AlertEnd::CallerLeft));
-            self.both(scope, at, offer, |t, n| match exit {
+            self.both(scope, at, offer, |t| match exit {
                 QueueExit::Abandoned | QueueExit::ShortAbandoned => {
                     let short = exit == QueueExit::ShortAbandoned;
-                    t.add(if short { Field::ShortAbandoned } else { Field::Abandoned }, n);
-                    t.add(Field::WaitAbandonedMs, n * wait);
-                    t.observe(Field::WaitAbandoned, wait, n);
-                    t.add(Field::AbandonRinging, n * i64::from(rang));
+                    t.add(if short { Field::ShortAbandoned } else { Field::Abandoned }, 1);
+                    t.add(Field::WaitAbandonedMs, wait);
+                    t.observe(Field::WaitAbandoned, wait);
+                    t.add(Field::AbandonRinging, i64::from(rang));
                 }
                 other => {
-                    t.add_cell(Field::FlowOut, exit_cell(other), n);
-                    t.add(Field::WaitOtherMs, n * wait);
-                    t.observe(Field::WaitOther, wait, n);
+                    t.add_cell(Field::FlowOut, exit_cell(other), 1);
+                    t.add(Field::WaitOtherMs, wait);
+                    t.observe(Field::WaitOther, wait);
                 }
             });
         }
@@ -125,7 +125,7 @@ impl Sink<'_> {
             self.count(scope, offer, offer, Field::TransfersIn); // its kind is counted where it was made
         }
         let from = s.entered_at();
-        self.rows.level(scope, Field::Waiting, from, s.exit_at.map(|t| t.max(from)), self.sign);
+        self.deeds.level(scope, Field::Waiting, from, s.exit_at.map(|t| t.max(from)));
         if let Some(exit_at) = s.exit_at {
             self.overlap(scope, Field::WaitOverlapMs, from, exit_at);
         }
@@ -135,9 +135,9 @@ impl Sink<'_> {
     fn answer_of_person(&mut self, scope: &Scope, s: &Segment) {
         let Some(at) = s.counted_answer() else { return };
         let wait = if s.queue.is_some() { s.wait_ms.unwrap_or(0) } else { 0 };
-        self.both(scope, at, s.offered_at, |t, n| {
-            t.add(Field::Answered, n);
-            t.add(Field::WaitAnsweredMs, n * wait);
+        self.both(scope, at, s.offered_at, |t| {
+            t.add(Field::Answered, 1);
+            t.add(Field::WaitAnsweredMs, wait);
         });
         if s.transfer_in.is_some() {
             self.count(scope, s.offered_at, s.offered_at, Field::TransfersIn);
@@ -154,18 +154,18 @@ impl Sink<'_> {
             let on_hold = i64::from(s.ended_on_hold);
             // answered and over in one instant, and nobody told of a talk: no conversation is known to have ended
             let known = i64::from(talk > 0 || !s.release_implied);
-            self.both(scope, end, offer, |t, n| {
-                t.add(Field::Completed, n * known);
-                t.add(Field::TalkMs, n * talk);
-                t.add(Field::HoldMs, n * hold);
-                t.observe(Field::Talk, talk, n);
-                t.observe(Field::Handle, talk.saturating_add(hold).saturating_add(wrap), n);
-                t.add_cell(Field::EndedBy, by, n);
-                t.add_cell(Field::HoldAbandons, by, n * on_hold);
+            self.both(scope, end, offer, |t| {
+                t.add(Field::Completed, known);
+                t.add(Field::TalkMs, talk);
+                t.add(Field::HoldMs, hold);
+                t.observe(Field::Talk, talk);
+                t.observe(Field::Handle, talk.saturating_add(hold).saturating_add(wrap));
+                t.add_cell(Field::EndedBy, by, 1);
+                t.add_cell(Field::HoldAbandons, by, on_hold);
             });
         }
         if let Some(at) = s.wrapped_up_at {
-            self.both(scope, at, offer, |t, n| t.add(Field::WrapUpMs, n * s.wrap_up_ms));
+            self.both(scope, at, offer, |t| t.add(Field::WrapUpMs, s.wrap_up_ms));
         }
         s.held.iter().for_each(|h| self.count(scope, h.from, offer, Field::Holds));
         self.work(scope, s);
@@ -174,9 +174,9 @@ impl Sink<'_> {
                 TransferKind::Blind => Field::TransfersBlind,
                 TransferKind::Attended => Field::TransfersAttended,
             };
-            self.both(scope, out.at, offer, |t, n| {
-                t.add(Field::TransfersOut, n);
-                t.add(kind, n);
+            self.both(scope, out.at, offer, |t| {
+                t.add(Field::TransfersOut, 1);
+                t.add(kind, 1);
             });
         }
         s.consulted_at.iter().for_each(|at| self.count(scope, *at, offer, Field::Consultations));
@@ -202,7 +202,7 @@ impl Sink<'_> {
     /// How many are served at once.
     fn service_level(&mut self, scope: &Scope, s: &Segment) {
         if let Some(from) = s.answered_at {
-            self.rows.level(scope, Field::InService, from, s.released_at, self.sign);
+            self.deeds.level(scope, Field::InService, from, s.released_at);
         }
     }
 
@@ -213,13 +213,13 @@ impl Sink<'_> {
         let rang = a.rang_ms.unwrap_or(0);
         let waited = until.since(s.entered_at());
         let left = end == AlertEnd::CallerLeft && !matches!(scope.dim, Dim::Queue | Dim::Tenant | Dim::Source);
-        self.both(scope, until, offer, |t, n| {
-            t.add(Field::RingMs, n * rang);
+        self.both(scope, until, offer, |t| {
+            t.add(Field::RingMs, rang);
             if matches!(end, AlertEnd::Rona(_)) {
-                t.add(Field::Rona, n);
-                t.observe(Field::WaitRona, waited, n);
+                t.add(Field::Rona, 1);
+                t.observe(Field::WaitRona, waited);
             }
-            t.add(Field::AbandonRinging, n * i64::from(left));
+            t.add(Field::AbandonRinging, i64::from(left));
         });
         self.overlap(scope, Field::RingOverlapMs, a.at, until);
     }
@@ -239,7 +239,7 @@ impl Sink<'_> {
             self.count(scope, at, offer, Field::DirectAbandoned);
         }
         if let (Some(at), Some(talk)) = (s.released_at, s.talk_ms) {
-            self.both(scope, at, offer, |t, n| t.add(talked, n * talk));
+            self.both(scope, at, offer, |t| t.add(talked, talk));
         }
     }
 }

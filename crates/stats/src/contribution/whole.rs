@@ -51,7 +51,8 @@ impl Sink<'_> {
             let all = self.wholes_and(Some(scope));
             self.visit(&all, v);
             for (at, choice) in &v.choices {
-                self.both(&scope, *at, v.entered_at, |t, n| t.add_label(Field::IvrChoice, choice, n));
+                let choice = self.rows.word(choice);
+                self.both(&scope, *at, v.entered_at, |t| t.add_label(Field::IvrChoice, choice));
             }
         }
         self.diversions();
@@ -72,20 +73,20 @@ impl Sink<'_> {
             VisitEnd::Contained => Field::IvrContained,
         };
         let stay = at.since(v.entered_at);
-        self.both(scope, at, at, |t, n| {
-            t.add(field, n);
-            t.add(Field::IvrMs, n * stay);
+        self.both(scope, at, at, |t| {
+            t.add(field, 1);
+            t.add(Field::IvrMs, stay);
         });
     }
 
     fn diversions(&mut self) {
         for d in &self.record.diversions {
-            let label = format!("{}|{}|{}", d.target, d.rule, d.level);
+            let label = self.rows.word(&format!("{}|{}|{}", d.target, d.rule, d.level));
             let queue = d.queue.as_ref().map(|q| self.scope(Dim::Queue, &q.0));
             let scope = self.wholes_and(queue);
-            self.both(&scope, d.at, d.at, |t, n| {
-                t.add_label(Field::Diverted, &label, n);
-                t.add(Field::DivertedAtGate, n * i64::from(d.at_gate));
+            self.both(&scope, d.at, d.at, |t| {
+                t.add_label(Field::Diverted, label);
+                t.add(Field::DivertedAtGate, i64::from(d.at_gate));
             });
         }
     }
@@ -100,9 +101,9 @@ impl Sink<'_> {
         let team = last.and_then(|s| s.team.as_ref()).map(|t| self.scope(Dim::Team, &t.0));
         let wholes = self.wholes_and(queue);
         for scope in [Some(wholes), agent, team].into_iter().flatten() {
-            self.both(&scope, csat.at, offer, |t, n| {
-                t.add(Field::CsatCount, n);
-                t.add(Field::CsatMicro, n * csat.micro());
+            self.both(&scope, csat.at, offer, |t| {
+                t.add(Field::CsatCount, 1);
+                t.add(Field::CsatMicro, csat.micro());
             });
         }
     }
@@ -124,7 +125,7 @@ impl Sink<'_> {
         }
         let Some(end) = r.ended_at else { return };
         match answered {
-            Some(at) => self.both(&scope, end, offer, |t, n| t.add(Field::ConversationMs, n * end.since(at))),
+            Some(at) => self.both(&scope, end, offer, |t| t.add(Field::ConversationMs, end.since(at))),
             None => match (r.cause.as_deref(), r.q850) {
                 (Some("busy"), _) | (_, Some(Q850_BUSY)) => self.count(&scope, end, offer, Field::AttemptsBusy),
                 (Some("no_answer"), _) | (_, Some(Q850_NO_ANSWER | Q850_NO_RESPONSE)) => {
@@ -152,8 +153,7 @@ impl Sink<'_> {
         let agents = agents.iter().map(|a| self.scope(Dim::Agent, &a.0)).collect::<Vec<_>>();
         let wholes = self.wholes();
         for scope in queues.into_iter().chain(agents).chain([wholes]) {
-            let sign = self.sign;
-            self.rows.event(&scope, at).add(mark_field(quality), sign);
+            self.deeds.event(&scope, at, mark_field(quality));
         }
     }
 }

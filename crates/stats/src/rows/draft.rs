@@ -59,8 +59,13 @@ impl Draft<'_> {
 
     /// Adds `n` to a label of a field.
     pub fn add_label(&mut self, field: Field, label: &str, n: i64) {
+        let label = self.drafts.word(cut(label));
+        self.add_word(field, label, n);
+    }
+
+    /// Adds `n` to a label that [`super::Rows::word`] gave.
+    pub(crate) fn add_word(&mut self, field: Field, label: Arc<str>, n: i64) {
         if n != 0 {
-            let label = self.drafts.word(cut(label));
             self.drafts.labels.push((self.tally, field, label, n));
         }
     }
@@ -75,7 +80,7 @@ impl Drafts {
         Draft { drafts: self, tally: place * 2 + 1 }
     }
 
-    fn word(&mut self, label: &str) -> Arc<str> {
+    pub(super) fn word(&mut self, label: &str) -> Arc<str> {
         if let Some(known) = self.words.get(label) {
             return Arc::clone(known);
         }

@@ -131,6 +131,7 @@ impl Call<'_> {
         if exit == QueueExit::DivertedCallback {
             self.say(Diverted {
                 target: "callback".into(),
+                name: None,
                 rule: "ewt".into(),
                 level: 2,
                 plan: 1,
@@ -255,6 +256,48 @@ pub fn people(dice: &mut Dice, steps: usize, span_ms: u64) -> Vec<Envelope> {
             }
         };
         all.push(event(&subject, ms, e));
+    }
+    all.sort_by_key(|e| e.time);
+    all
+}
+
+/// One busy agent and the device of theirs, of whom so much is known that most of it is packed, in time order.
+pub fn long_day(dice: &mut Dice, steps: usize, span_ms: u64) -> Vec<Envelope> {
+    let agent_states = [State::Ready, State::NotReady, State::Reserved, State::Talking, State::WrapUp, State::Unknown];
+    let device_states = [
+        device::State::Idle,
+        device::State::Ringing,
+        device::State::InUse,
+        device::State::Held,
+        device::State::Unavailable,
+    ];
+    let mut all = Vec::new();
+    for step in 0..steps {
+        let ms = dice.below(span_ms) as i64;
+        let team = dice.once_in(3).then(|| dice.pick(&["red", "blue"]).into());
+        let said: Event = match dice.below(8) {
+            0 => agent::LoggedIn { device: dice.once_in(2).then(|| "d1".into()), team }.into(),
+            1 => agent::LoggedOut { reason: None, team }.into(),
+            2 => {
+                let skills = (0..dice.below(3)).map(|q| (QUEUES[q as usize].into(), step as i32 - 9)).collect();
+                agent::SkillsChanged { skills, team }.into()
+            }
+            _ => agent::StateChanged {
+                state: agent_states[dice.below(6) as usize],
+                reason: dice.once_in(2).then(|| dice.pick(&["lunch", "coffee"]).to_owned()),
+                call: dice.once_in(2).then(|| format!("c{}", step / 4).as_str().into()),
+                queue: dice.once_in(2).then(|| dice.pick(&QUEUES).into()),
+                team,
+            }
+            .into(),
+        };
+        all.push(event("agent/eve", ms, said));
+        let said: Event = match dice.below(8) {
+            0 => device::Registered { address: None }.into(),
+            1 => device::Unregistered { reason: None }.into(),
+            _ => device::StateChanged { state: device_states[dice.below(5) as usize] }.into(),
+        };
+        all.push(event("device/eve", ms, said));
     }
     all.sort_by_key(|e| e.time);
     all

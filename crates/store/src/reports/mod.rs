@@ -13,7 +13,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use model::{CallId, SourceId, TenantId, Time};
 use stats::call::Record as CallRecord;
-use stats::{Dim, Row, RowKey};
+use stats::{Dim, Few, Row, RowKey};
 
 pub use query::{CallFilter, Cursor, PAGE_MAX, Page, ROWS_MAX, Retention, RowFilter, Swept, Verified};
 pub use state::{Kind, State};
@@ -102,7 +102,7 @@ pub struct Block {
     /// The offset up to which the partition is folded into it.
     pub version: u64,
     /// The whole partial rows, by their start.
-    pub rows: BTreeMap<Time, Row>,
+    pub rows: Few<Time, Row>,
 }
 
 /// What folding a partition further has changed.

@@ -1,10 +1,8 @@
 //! Given a partition's events, then what is so now: live views, counts of queues, what lasts, and what is kept in memory.
 
-#[path = "support/story.rs"]
-mod story;
-
 use std::collections::BTreeMap;
 
+use crate::story::*;
 use model::event::agent::State;
 use model::event::call::*;
 use model::event::{device, queue, source};
@@ -13,7 +11,6 @@ use stats::call::Record;
 use stats::fold::{Changes, PartitionFold, Settings};
 use stats::live::{Gap, LastServed, OPEN_MS_MAX, OpenKind, Queue, Stage, View, expected_wait_ms, gap_ms};
 use stats::{Dim, Field, Grains, Rows, Tally, agent::Change, overlay};
-use story::*;
 
 fn folded(events: Vec<(&str, i64, Event)>) -> PartitionFold {
     let mut fold = PartitionFold::new(Settings::default());

@@ -1,20 +1,15 @@
 //! Over made-up histories: order, repetition, partitions, restarts and rebuilds change nothing; what lasts and what is stored
 //! make up the whole.
 
-#[path = "support/story.rs"]
-mod story;
-#[path = "support/traffic.rs"]
-mod traffic;
-
 use std::collections::BTreeMap;
 
+use crate::traffic::{Dice, calls, long_day, people, spoil};
 use model::{CallId, Envelope, Time};
 use proptest::prelude::*;
 use stats::call::Record;
 use stats::fold::{PartitionFold, Settings};
 use stats::live::View;
 use stats::{Dim, Field, Grains, Row, RowKey, Rows, Tally, overlay};
-use traffic::{Dice, calls, people, spoil};
 
 const HOUR: u64 = 3_600_000;
 
@@ -114,7 +109,12 @@ fn restarted(events: &[Envelope], dice: &mut Dice) -> Outcome {
     let mut store: BTreeMap<CallId, Vec<u8>> = BTreeMap::new();
     let mut fold = PartitionFold::new(Settings { closed_kept: 2, ..Settings::default() });
     for batch in events.chunks(1 + dice.below(20) as usize) {
-        let needed = fold.needs(batch).into_iter().filter_map(|id| store.get(&id));
+        let needed = fold.needs(batch);
+        for subject in batch.iter().map(|e| &e.subject) {
+            let looked_for = matches!(subject, model::Subject::Call(id) if needed.contains(id));
+            assert_eq!(fold.holds(subject), !looked_for, "{subject}");
+        }
+        let needed = needed.into_iter().filter_map(|id| store.get(&id));
         fold.load_calls(needed.map(|b| Record::decode(b).unwrap()).collect::<Vec<_>>());
         batch.iter().for_each(|e| {
             fold.apply(e.clone());
@@ -155,6 +155,10 @@ fn history(seed: u64, n: usize) -> Vec<Envelope> {
     let mut dice = Dice(seed);
     let mut events = calls(&mut dice, n, 2 * HOUR);
     events.extend(people(&mut dice, 3 * n, 2 * HOUR));
+    if dice.once_in(3) {
+        let steps = 40 + dice.below(60) as usize;
+        events.extend(long_day(&mut dice, steps, 2 * HOUR));
+    }
     spoil(&mut dice, &mut events);
     events
 }
@@ -223,6 +227,11 @@ proptest! {
         for _ in 0..events.len() / 4 {
             let i = dice.below(events.len() as u64 - 1) as usize;
             events.swap(i, i + 1);
+        }
+        for _ in 0..events.len() / 4 {
+            let i = dice.below(events.len() as u64) as usize;
+            let later = i + dice.below((events.len() - i) as u64 + 1) as usize;
+            events.insert(later, events[i].clone());
         }
         let mut again = restarted(&events, &mut dice);
         again.rows.retain(|_, row| !row.is_zero());

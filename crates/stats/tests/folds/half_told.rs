@@ -1,13 +1,10 @@
 //! Given a call of which something is missing, doubled, out of place or told by two: its record still says what happened.
 
-#[path = "support/story.rs"]
-mod story;
-
+use crate::story::*;
 use model::event::call::*;
 use model::{Event, EventId, Quality, Time};
 use stats::call::{AlertEnd, EVENTS_MAX, Record, VisitEnd};
 use stats::{Dim, Field};
-use story::*;
 
 fn talk_told(agent: Option<&str>, talked_ms: u64) -> Event {
     Released { agent: agent.map(Into::into), by: Party::Agent, talked_ms: Some(talked_ms) }.into()
@@ -30,7 +27,8 @@ fn conference(agent: &str) -> Event {
 }
 
 fn diverted(queue: Option<&str>) -> Event {
-    Diverted { target: "chat".into(), rule: "ewt".into(), level: 1, plan: 1, queue: queue.map(Into::into) }.into()
+    Diverted { target: "chat".into(), name: None, rule: "ewt".into(), level: 1, plan: 1, queue: queue.map(Into::into) }
+        .into()
 }
 
 fn merged() -> Event {

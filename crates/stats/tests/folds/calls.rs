@@ -1,13 +1,10 @@
 //! Given a call's events, then its record and what it counts for.
 
-#[path = "support/story.rs"]
-mod story;
-
+use crate::story::*;
 use model::event::call::*;
 use model::{Event, Quality, Time};
 use stats::call::{AlertEnd, Record};
 use stats::{Dim, Field};
-use story::*;
 
 #[test]
 fn an_answered_call_has_its_wait_talk_hold_and_wrap_up() {
@@ -250,8 +247,14 @@ fn a_phantom_is_only_counted() {
 
 #[test]
 fn a_diversion_is_counted_by_target_rule_and_level() {
-    let divert =
-        Diverted { target: "callback".into(), rule: "ewt".into(), level: 2, plan: 1, queue: Some("sales".into()) };
+    let divert = Diverted {
+        target: "callback".into(),
+        name: None,
+        rule: "ewt".into(),
+        level: 2,
+        plan: 1,
+        queue: Some("sales".into()),
+    };
     let r = call(vec![
         (0, queued("sales")),
         (9_000, divert.clone().into()),

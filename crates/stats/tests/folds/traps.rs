@@ -1,8 +1,6 @@
 //! The twelve traps that other systems fell into: each is a conformance case of ours.
 
-#[path = "support/story.rs"]
-mod story;
-
+use crate::story::*;
 use model::event::agent::State;
 use model::event::call::*;
 use model::{Event, Time};
@@ -10,7 +8,6 @@ use stats::contribution::rows_of_call;
 use stats::live::{Agent, LastServed, OPEN_MS_MAX, Source, effective_agents, expected_wait_ms};
 use stats::metric::{Context, evaluate};
 use stats::{Dim, Field, Grains, Policy, Rows, Tally, agent, overlay};
-use story::*;
 
 fn sales(events: Vec<(i64, Event)>) -> Tally {
     counted(&call(events), Dim::Queue, "sales")

@@ -1,16 +1,13 @@
 //! Agents, devices, queues and sources: given what was said of them, in any order, then what is so and what it counts for.
 
-#[path = "support/story.rs"]
-mod story;
-
 use std::collections::BTreeMap;
 
+use crate::story::*;
 use model::event::agent::{self, State};
 use model::event::{device, queue, source};
 use model::{Envelope, Event, Quality, Time};
 use stats::agent::Change;
 use stats::{Dim, Field, Grains, Rows, Tally};
-use story::*;
 
 const DAY: i64 = 86_400_000;
 

@@ -1,10 +1,8 @@
 //! Given what happened, then what it counts for, in which row, and what figure it comes to.
 
-#[path = "support/story.rs"]
-mod story;
-
 use std::sync::Arc;
 
+use crate::story::*;
 use jiff::tz::TimeZone;
 use model::event::call::*;
 use model::{Envelope, Event, Number, Quality, Time};
@@ -15,7 +13,6 @@ use stats::interval::{Attribution, Interval, merge};
 use stats::metric::{Context, evaluate, find};
 use stats::policy::IDS;
 use stats::{Dim, Field, Grains, Hist, Policy, Row, Rows, Tally, hist};
-use story::*;
 
 fn talk(until: i64, more: Vec<(i64, Event)>) -> Record {
     let mut events = vec![
