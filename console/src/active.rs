@@ -8,6 +8,7 @@ use bytes::Bytes;
 use journal::{Class, Commit, Consumer, Delivery, Entry, Generation, Journal, Position, Start, Stream, Subscription};
 use model::control::{By, Envelope, Event};
 use model::{SourceId, Time};
+use service::config::Millis;
 use service::health::{Check, Pulse};
 use service::retry::{Backoff, Policy};
 use service::{Context, metric};
@@ -22,6 +23,8 @@ pub(crate) const GROUP: &str = "console";
 const REMEMBER: Duration = Duration::from_secs(10);
 /// How long to wait for the book to come to the end before the first tick, and for our own records after each.
 const CATCH_UP: Duration = Duration::from_secs(30);
+/// Between attempts to take part: nobody decides anything meanwhile.
+const REJOIN: Policy = Policy { first: Millis::new(250), max: Millis::seconds(3), stable_after: Millis::seconds(30) };
 /// Tenant and key of the seals: they are of all tenants.
 const ALL: &str = "*";
 
@@ -58,7 +61,7 @@ impl Active {
     /// When the journal cannot be used any more.
     pub(crate) async fn run(self) -> journal::Result<()> {
         let clock = self.context.clock.clone();
-        let mut backoff = Backoff::new(Policy::default(), self.context.seeds.stream("rejoin"), clock.clone());
+        let mut backoff = Backoff::new(REJOIN, self.context.seeds.stream("rejoin"), clock.clone());
         while !self.context.drain.is_started() {
             let error = match self.member().await {
                 Ok(()) => return Ok(()),

@@ -78,6 +78,7 @@ impl Component for Console {
             evaluator: Arc::clone(&evaluator),
         };
         tails.start(&context).await?;
+        journal::beat::start(&journal, &context, journal::beat::EVERY)?;
         let active = Active {
             journal: Arc::clone(&journal),
             context: context.clone(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use journal::{Journal, Stream};
 use model::control::{By, Envelope, Event as Decision, OverrideSet, Parsed, PlanIssued, Thresholds};
-use model::{CallId, Event, QueueId, TenantId, Time};
+use model::{CallId, Event, QueueId, TargetId, TenantId, Time};
 use serde::Serialize;
 use store::Reports;
 
@@ -28,6 +28,9 @@ pub struct Decided {
     pub queue: Option<QueueId>,
     /// `admitted`, or where it was led.
     pub outcome: String,
+    /// Which target of the plan it was led to, where it has a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetId>,
     /// The rule that decided.
     pub rule: String,
     /// The level then.
@@ -136,24 +139,28 @@ impl Explainer {
 }
 
 fn decision(at: Time, event: &Event) -> Option<Decided> {
-    let (queue, outcome, rule, level, plan_version) = match event {
-        Event::CallAdmitted(admitted) => {
-            let queue = Some(admitted.queue.clone());
-            (queue, "admitted".to_owned(), admitted.rule.clone(), admitted.level, admitted.plan)
-        }
-        Event::CallDiverted(led) => (led.queue.clone(), led.target.clone(), led.rule.clone(), led.level, led.plan),
-        _ => return None,
-    };
-    Some(Decided {
+    let decided = |queue, outcome: &str, rule: &str, level, plan_version| Decided {
         at,
         queue,
-        outcome,
-        rule,
+        outcome: outcome.to_owned(),
+        target: None,
+        rule: rule.to_owned(),
         level,
         plan_version,
         plan: None,
         plan_why: None,
         thresholds: None,
         overrides: Vec::new(),
-    })
+    };
+    match event {
+        Event::CallAdmitted(entered) => {
+            let queue = Some(entered.queue.clone());
+            Some(decided(queue, "admitted", &entered.rule, entered.level, entered.plan))
+        }
+        Event::CallDiverted(led) => Some(Decided {
+            target: led.name.clone(),
+            ..decided(led.queue.clone(), &led.target, &led.rule, led.level, led.plan)
+        }),
+        _ => None,
+    }
 }

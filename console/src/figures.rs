@@ -11,7 +11,7 @@ use model::event::agent::State;
 use model::{AgentId, QueueId, SourceId, TenantId, Time};
 use policy::fair::Group;
 use stats::live::{Agent, LastServed, Members, Source, View};
-use stats::{Dim, Field, Row, RowKey};
+use stats::{Dim, Few, Field, Row, RowKey};
 use store::Part;
 use store::frame::{self, Body, Frame, Version};
 
@@ -130,14 +130,14 @@ pub const QUEUES_MAX: usize = 1_000;
 #[derive(Debug, Default)]
 struct Sum {
     total: Counts,
-    recent: BTreeMap<Time, Counts>,
+    recent: Few<Time, Counts>,
 }
 
 /// The fold of `views`.
 #[derive(Debug, Default)]
 pub struct Figures {
-    views: HashMap<Arc<str>, BTreeMap<Part, (Version, View)>>,
-    rows: HashMap<RowKey, BTreeMap<Part, (Version, Counts)>>,
+    views: HashMap<Arc<str>, Few<Part, (Version, View)>>,
+    rows: HashMap<RowKey, Few<Part, (Version, Counts)>>,
     sums: BTreeMap<Key, Sum>,
     /// Epoch, the moment up to which all is folded, and whether the owner has told everything.
     folds: BTreeMap<Part, (u64, Time, bool)>,
@@ -210,7 +210,7 @@ impl Figures {
         let counts = Counts::of(row);
         parts.insert(part, (version, counts));
         let sum = self.sums.entry(queue).or_default();
-        for sum in [&mut sum.total, sum.recent.entry(start).or_default()] {
+        for sum in [&mut sum.total, sum.recent.or_default(start)] {
             sum.plus(&counts);
             sum.times(&held.map(|(_, counts)| counts).unwrap_or_default(), -1);
         }
@@ -245,7 +245,7 @@ impl Figures {
             View::Members(members) if members.tenant == *tenant => Some(members.queue.clone()),
             _ => None,
         };
-        let viewed = self.views.values().flat_map(BTreeMap::values).filter_map(|(_, view)| look(view));
+        let viewed = self.views.values().flat_map(Few::values).filter_map(|(_, view)| look(view));
         let counted = self.sums.keys().filter(|(whose, _)| whose == tenant).map(|(_, queue)| queue.clone());
         viewed.chain(counted).collect()
     }
@@ -292,12 +292,12 @@ impl Figures {
         self.horizon = horizon;
         self.rows.retain(|key, _| key.start >= horizon);
         for sum in self.sums.values_mut() {
-            sum.recent = sum.recent.split_off(&horizon);
+            sum.recent.forget_before(&horizon);
         }
     }
 }
 
-fn merged(parts: &BTreeMap<Part, (Version, View)>) -> Option<View> {
+fn merged(parts: &Few<Part, (Version, View)>) -> Option<View> {
     let mut views = parts.values().map(|(_, view)| view);
     let mut merged = views.next()?.clone();
     views.for_each(|view| merged.merge(view));
@@ -306,7 +306,7 @@ fn merged(parts: &BTreeMap<Part, (Version, View)>) -> Option<View> {
 
 fn service_s(sum: &Sum, now: Time) -> Option<f64> {
     let mut hour = Counts::default();
-    sum.recent.range(now + -RECENT_MS..).for_each(|(_, counts)| hour.plus(counts));
+    sum.recent.since(&(now + -RECENT_MS)).for_each(|(_, counts)| hour.plus(counts));
     // the first that are over are the short ones; and who still talks is no handled call
     let told = hour.completed >= COMPLETED_MIN && hour.handled_ms > 0;
     told.then(|| hour.handled_ms as f64 / 1_000.0 / hour.completed as f64)

@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use model::Number;
+use model::{Number, NumberKey};
 
 use crate::callbacks::seal::Sealer;
 
 /// The numbers that mean something, sealed under the key of the day.
 #[derive(Debug)]
 struct Sealed {
-    key: Vec<u8>,
+    key: NumberKey,
     sealer: Sealer,
     vip: HashSet<String>,
 }
@@ -93,7 +93,7 @@ impl Callers {
         let sealed = self.sealed();
         // what has no digit ("anonymous", "restricted") is nobody's number
         let number = caller.filter(|number| number.bytes().any(|byte| byte.is_ascii_digit()));
-        let token = number.and_then(|number| Number::plain(number).sealed(&sealed.key).token);
+        let token = number.map(|number| sealed.key.token(number));
         let vip = token.as_ref().is_some_and(|token| sealed.vip.contains(token));
         let emergency =
             !self.emergency.is_empty() && dialled.is_some_and(|number| self.emergency.contains(&canonical(number)));
@@ -101,14 +101,15 @@ impl Callers {
     }
 }
 
-fn sealed(key: Vec<u8>, vip: &[String]) -> Sealed {
+fn sealed(secret: Vec<u8>, vip: &[String]) -> Sealed {
+    let key = NumberKey::new(&secret);
     // what looks like a token is one; else it is a number in the clear
     let token = |entry: &String| match entry.len() == 24 && entry.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        true => Some(entry.to_ascii_lowercase()),
-        false => Number::plain(entry.as_str()).sealed(&key).token,
+        true => entry.to_ascii_lowercase(),
+        false => key.token(entry),
     };
-    let vip = vip.iter().filter_map(token).collect();
-    let sealer = Sealer::new(&key);
+    let vip = vip.iter().map(token).collect();
+    let sealer = Sealer::new(&secret);
     Sealed { key, sealer, vip }
 }
 
@@ -122,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_protected_are_known_by_number_and_by_token_and_after_the_key_changed() {
-        let token = Number::plain("4930777").sealed(b"b").token.unwrap();
+        let token = NumberKey::new("b").token("4930777");
         let callers =
             Callers::new(b"a".to_vec(), false, &["+49 30 555".to_owned(), token.clone()], &["1-10".to_owned()]);
         assert!(callers.know(Some("+49-30-555"), None).vip);

@@ -105,6 +105,7 @@ impl Component for Cti {
             None => open(&config, &context).await,
         };
         if let Some(journal) = opened {
+            journal::beat::start(&journal, &context, journal::beat::EVERY)?;
             feed(&journal, &gate, &phones, writer, &context, sealed, live)?;
             errands.start(&journal, &gate, &config, &context)?;
             keep_phones(&journal, &gate, &phones, &directory, &config, &context)?;

@@ -31,24 +31,9 @@ struct Lost {
     decisions: u64,
 }
 
-/// What is on its way to the record.
-#[derive(Debug)]
-enum Word {
-    /// What was decided of a call, for `ingest`.
-    Fact(Box<Envelope>),
-    /// What was promised to a caller, for `control`.
-    Promise(Box<control::Envelope>),
-}
-
-impl Word {
-    fn entry(&self) -> Entry {
-        match self {
-            Word::Fact(fact) => Entry::new(Stream::Ingest, fact.source.as_str().to_owned(), fact.to_json()),
-            Word::Promise(promise) => {
-                Entry::new(Stream::Control, promise.tenant.as_str().to_owned(), promise.to_json())
-            }
-        }
-    }
+/// What was decided of a call, as it stands on `ingest`.
+fn told(fact: &Envelope) -> Entry {
+    Entry::new(Stream::Ingest, fact.source.as_str().to_owned(), fact.to_json())
 }
 
 type Losses = Arc<Mutex<BTreeMap<SourceId, Lost>>>;
@@ -56,14 +41,14 @@ type Losses = Arc<Mutex<BTreeMap<SourceId, Lost>>>;
 /// The near end.
 #[derive(Clone)]
 pub(crate) struct Emitter {
-    sender: mpsc::Sender<Word>,
+    sender: mpsc::Sender<Entry>,
     losses: Losses,
     lost: metric::Counter,
 }
 
 /// The far end.
 pub(crate) struct Writer {
-    receiver: mpsc::Receiver<Word>,
+    receiver: mpsc::Receiver<Entry>,
     losses: Losses,
     told: metric::Counter,
 }
@@ -80,11 +65,12 @@ pub(crate) fn queue(events_max: usize) -> (Emitter, Writer) {
 
 impl Emitter {
     /// Tells, or marks that it could not be told.
-    pub(crate) fn tell(&self, envelope: Envelope) {
-        let (source, at) = (envelope.source.clone(), envelope.time);
-        if self.sender.try_send(Word::Fact(Box::new(envelope))).is_ok() {
-            return;
+    pub(crate) fn tell(&self, envelope: &Envelope) {
+        if let Ok(room) = self.sender.try_reserve() {
+            // Written here, while it is at hand: what waits is some bytes, and not ten pieces of memory.
+            return room.send(told(envelope));
         }
+        let (source, at) = (envelope.source.clone(), envelope.time);
         self.lost.increment(1);
         let mut losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
         if losses.len() >= SOURCES_MAX && !losses.contains_key(&source) {
@@ -97,8 +83,9 @@ impl Emitter {
 
 impl Emitter {
     /// Tells of a promise; the phone system keeps one that finds no room, until it is fetched.
-    pub(crate) fn promise(&self, promise: control::Envelope) {
-        if self.sender.try_send(Word::Promise(Box::new(promise))).is_err() {
+    pub(crate) fn promise(&self, promise: &control::Envelope) {
+        let entry = Entry::new(Stream::Control, promise.tenant.as_str().to_owned(), promise.to_json());
+        if self.sender.try_send(entry).is_err() {
             self.lost.increment(1);
         }
     }
@@ -129,9 +116,9 @@ impl Writer {
                     () = clock.sleep(LINGER) => {}
                 }
                 while batch.len() < BATCH
-                    && let Ok(word) = self.receiver.try_recv()
+                    && let Ok(entry) = self.receiver.try_recv()
                 {
-                    batch.push(word);
+                    batch.push(entry);
                 }
             }
             let mut failures = 0_u32;
@@ -159,18 +146,18 @@ impl Writer {
             }
         }
         self.receiver.close();
-        while let Ok(word) = self.receiver.try_recv() {
-            batch.push(word);
+        while let Ok(entry) = self.receiver.try_recv() {
+            batch.push(entry);
         }
         if let Ok(Err(error)) = clock.timeout(LAST_WORDS, self.write(&*journal, &batch, &instance)).await {
             tracing::warn!(%error, decisions = batch.len(), "decisions are lost at the end");
         }
     }
 
-    async fn write(&self, journal: &dyn Journal, batch: &[Word], instance: &str) -> journal::Result<()> {
-        let mut entries: Vec<Entry> = batch.iter().map(Word::entry).collect();
+    async fn write(&self, journal: &dyn Journal, batch: &[Entry], instance: &str) -> journal::Result<()> {
+        let mut entries = batch.to_vec(); // shared bytes: what the journal does not take is offered again
         let marked = self.losses.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        entries.extend(marked.iter().map(|(source, lost)| Word::Fact(Box::new(gap(source, *lost, instance))).entry()));
+        entries.extend(marked.iter().map(|(source, lost)| told(&gap(source, *lost, instance))));
         if entries.is_empty() {
             return Ok(());
         }
@@ -213,7 +200,7 @@ mod tests {
     async fn what_finds_no_room_is_marked_and_the_rest_arrives() {
         let context = Context::new("cti", "cti-1", Clock::system(), &Seeds::fixed(1));
         let (emitter, writer) = queue(10);
-        (0..25).for_each(|n| emitter.tell(decision(n)));
+        (0..25).for_each(|n| emitter.tell(&decision(n)));
         let journal: Arc<dyn Journal> = Memory::new(Topology::default(), context.clock.clone());
         let (kept, drain, check) = (Arc::clone(&journal), context.drain.clone(), context.health.check("record"));
         let clock = context.clock.clone();

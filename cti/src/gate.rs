@@ -307,11 +307,13 @@ impl Gate {
             true => Admitted { queue, rule, level, plan }.into(),
             false => {
                 let target = answer.target.as_str().to_owned();
-                Diverted { target, rule, level, plan, queue: Some(queue) }.into()
+                let name = answer.name.as_deref().map(Into::into);
+                Diverted { target, name, rule, level, plan, queue: Some(queue) }.into()
             }
         };
         let number = self.decisions.fetch_add(1, Ordering::Relaxed);
-        let reference = format!("route|{}|{}|{}|{number}", self.instance, ask.call, decided.at.ms());
+        let (ms, number) = (decided.at.ms().to_string(), number.to_string());
+        let reference = ["route", &self.instance, ask.call.as_str(), &ms, &number].join("|");
         let mut fact = Fact::new(decided.at, Subject::Call(ask.call.clone()), event).reference(reference);
         if channel == Channel::Asterisk {
             // The order of a call's events is by its numbers only if each has one; those of Asterisk are microseconds. Within its
@@ -322,7 +324,7 @@ impl Gate {
         if !answer.enters() {
             self.hand_over(ask, decided, envelope.id.as_str());
         }
-        self.emitter.tell(envelope);
+        self.emitter.tell(&envelope);
     }
 
     /// What came so far, by tenant.

@@ -13,7 +13,7 @@ use life::{Life, journal};
 use manager::Manager;
 use model::control::{Close, Event, Kind, Level, Outcome};
 use model::event::call::{Answered, Direction, Offered};
-use model::{Fact, Number, Subject};
+use model::{Fact, Number, NumberKey, Subject};
 use policy::callback::{Entry as Promise, State};
 use service::config::Millis;
 
@@ -92,7 +92,7 @@ async fn who_calls_again_and_is_answered_is_taken_off_the_list() {
     life.plan(7, Level::DivertAll, 0.0).await;
     life.ask("+49305550001").await;
     life.until("it is promised", || async { (promises(&life).await.len() == 1).then_some(()) }).await;
-    let ani = Some(Number::plain("+49305550001").sealed(b"key"));
+    let ani = Some(Number::plain("+49305550001").sealed(&NumberKey::new("key")));
     let events: [model::Event; 2] = [
         Offered { direction: Direction::Inbound, ani, ..Offered::default() }.into(),
         Answered { queue: Some("sales".into()), ..Answered::default() }.into(),

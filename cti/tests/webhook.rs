@@ -15,8 +15,8 @@ use axum::routing::post;
 use cti::Config;
 use cti::webhook::{Caller, Webhook, signature};
 use life::{Life, journal};
-use model::Number;
 use model::control::{Event, Kind, Level, TargetObserved};
+use model::{Number, NumberKey};
 use serde_json::{Value, json};
 use service::config::Millis;
 use service::{Clock, Secret};
@@ -85,7 +85,7 @@ async fn a_platform_is_told_who_comes_signed_and_without_a_number_and_says_what_
     assert_eq!(signature::verify(b"another", signed, now_s, &body), Err(signature::Error::Wrong));
     assert_eq!(signature::verify(b"shared", signed, now_s + 1_000, &body), Err(signature::Error::Late));
     let told: Value = serde_json::from_slice(&body).unwrap();
-    let token = Number::plain("+49305551001").sealed(b"key").token;
+    let token = Number::plain("+49305551001").sealed(&NumberKey::new("key")).token;
     assert_eq!(
         (&told["type"], &told["queue"], &told["language"]),
         (&json!("call.diverted"), &json!("sales"), &json!("zh"))

@@ -5,7 +5,7 @@ use journal::{Entry, Stream};
 use model::envelope::{self, Head, Parsed};
 use model::event::agent;
 use model::event::call::{Destination, QueueExit};
-use model::{Directory, Envelope, Event, EventId, Number, Quality, Subject, TenantId, Time};
+use model::{Directory, Envelope, Event, EventId, Number, NumberKey, Quality, Subject, TenantId, Time};
 
 use crate::plausible;
 
@@ -31,7 +31,7 @@ pub struct Rules {
     /// Names, limits and tenants.
     pub directory: Directory,
     /// The key that numbers are sealed with.
-    pub number_key: Vec<u8>,
+    pub number_key: NumberKey,
     /// An event that was observed so much later than it happened is late; of a live source only.
     pub late_after_ms: i64,
 }
@@ -232,7 +232,7 @@ mod tests {
     fn rules() -> Rules {
         let mut directory = Directory::default();
         directory.agents.insert("101".into(), model::directory::Agent { team: "red".into(), ..Default::default() });
-        Rules { directory, number_key: b"key".to_vec(), late_after_ms: 60_000 }
+        Rules { directory, number_key: NumberKey::new("key"), late_after_ms: 60_000 }
     }
 
     fn admit(event: impl Into<Event>, observed_after_ms: i64) -> Envelope {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::Router;
 use journal::Journal;
-use model::Directory;
+use model::{Directory, NumberKey};
 use service::config::{ConfigFile, Problems};
 use service::health::Check;
 use service::http::{Listen, serve};
@@ -23,7 +23,7 @@ pub struct Receiver {
     journal: Arc<dyn Journal>,
     directory: Arc<Directory>,
     config: Config,
-    number_key: Vec<u8>,
+    number_key: NumberKey,
     door: Door,
     /// None where others carry requests to the [door](Receiver::door).
     listener: Option<TcpListener>,
@@ -63,6 +63,7 @@ impl Component for Receiver {
         }
         let health = context.health.check("journal");
         context.health.started();
+        journal::beat::start(&self.journal, &context, journal::beat::EVERY)?;
         let mut failures = 0;
         while !context.drain.is_started() {
             let rules = Rules {
@@ -111,7 +112,7 @@ impl Receiver {
         let own = || Arc::new(config.directory.clone());
         let directory = context.shared::<Arc<Directory>>().unwrap_or_else(own);
         let number_key = match &config.number_key {
-            Some(secret) => read(secret, "receiver.number_key")?,
+            Some(secret) => NumberKey::new(read(secret, "receiver.number_key")?),
             None => work::number_key(&journal).await.map_err(|e| journal_failed(&e))?,
         };
         let webhook_key = match &config.webhook_key {

@@ -31,7 +31,7 @@ pub struct Config {
     /// Bytes of batches that are being read at the same time. Beyond, senders are told to come back (429).
     pub in_hand_max: Size,
     /// How long an accepted event may wait to be counted, here or in an aggregator that is at work. When more wait than are counted
-    /// within this time, as fast as it went lately, senders are told to come back (429).
+    /// within half of this time, as fast as it went lately, senders are told to come back (429).
     pub backlog_wait: Millis,
     /// The most events that may wait, however fast they are counted.
     pub backlog_max: u64,

@@ -98,6 +98,16 @@ async fn ingest(
     }
 }
 
+/// What a sender is told when the journal does not take a batch: why, under the journal's own code, and that it must send it again. Whether
+/// something of it was kept need not concern it: what comes twice is counted once.
+fn not_taken(error: &journal::Error) -> Problem {
+    let code = error.code().unwrap_or("TG0047");
+    tracing::warn!(code, %error, "the journal refused a batch");
+    let detail =
+        format!("the journal does not take events now ({error}); send the batch again, nothing is counted twice");
+    Problem { code: code.into(), ..Problem::unavailable(detail, 1) }
+}
+
 fn slow() -> Problem {
     let detail =
         format!("the batch did not come within {} s; nothing of it was kept, send it again", BODY_WITHIN.as_secs());
@@ -134,13 +144,7 @@ impl Entrance {
         if !good.is_empty() {
             self.gate.pass(accepted)?;
             let _turn = self.gate.turn(accepted).await;
-            self.door.journal.append(good).await.map_err(|error| {
-                tracing::warn!(%error, "the journal refused a batch");
-                Problem::unavailable(
-                    "the journal does not take events now; nothing of this batch was kept, send it again",
-                    1,
-                )
-            })?;
+            self.door.journal.append(good).await.map_err(|error| not_taken(&error))?;
         }
         let status = if accepted == 0 { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::ACCEPTED };
         Ok((status, Json(Answer { accepted, refused })))
@@ -177,7 +181,7 @@ impl Door {
         }
         let who = self.guard.judge(headers)?;
         who.require(Role::Operator)?;
-        Ok(Some(who))
+        Ok(Some(who.clone()))
     }
 
     /// A signature stands for an operator of every tenant.

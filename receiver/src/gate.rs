@@ -3,14 +3,16 @@
 //! What is acknowledged is on disk and will be counted; the gate sees to it that it is counted soon. Two bounds:
 //!
 //! - **backlog**: events that are accepted and not yet counted, here (`ingest`, not yet admitted) and behind us (`events.*`, not
-//!   yet folded). Beyond what is counted within the allowed wait, as fast as it went lately, a sender is told to come back,
+//!   yet folded). Beyond what is counted within half of the allowed wait, as fast as it went lately, a sender is told to come back,
 //!   before its batch is read. How fast it goes now nobody knows before it is over; so when one that was accepted already waits
 //!   longer than allowed, nothing more is taken until it is counted, and a fold of which nothing is heard is believed to be slow.
 //! - **in hand**: bytes of batches that are being read and decided on. Counted as they come, so that a sender who names a large
 //!   batch and sends it slowly takes nothing from others.
 //!
 //! An aggregator that is away is no reason to refuse: the record is the truth, and is folded when it is back. So the backlog of
-//! a stage that stands still for [`STILL`] does not count.
+//! a stage that stands still for [`stages::STILL`] does not count.
+
+mod stages;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,28 +24,24 @@ use service::{Clock, metric};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::aside::GROUP;
+use stages::Stages;
 
 /// The group under which an aggregator tells how far it has folded.
 const FOLD: &str = "aggregator";
 /// How long a look at the journal is good.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// A stage that has not moved for so long is away.
-const STILL: Duration = Duration::from_secs(30);
 /// When a refused sender may try again, in seconds.
 const RETRY_S: u64 = 1;
 /// Events from the door that may stand in the journal's queue at the same time. What is on its way already (the receiver's, the
 /// aggregator's commits) uses the same queue, and must not wait behind everything that is still to come.
 const WRITING_MAX: u32 = 2_000;
-/// Events a second, before anything was measured.
-const RATE_FIRST: f64 = 5_000.0;
 /// So many may always wait: a few batches, or a stretch that was slow for another reason would shut the door.
 const BACKLOG_MIN: u64 = 2_000;
-/// An aggregator that is at work and behind tells how far it is at least so often, also on a busy machine.
-const HEARD_WITHIN: Duration = Duration::from_secs(1);
-/// The share of the newest measurement in the rate, where it is faster and where it is slower: who believes too long that he is
-/// fast lets in what then waits.
-const RATE_NEWEST: f64 = 0.2;
-const RATE_NEWEST_SLOWER: f64 = 0.5;
+/// The share of the allowed wait in which as many as may wait are counted. The rest is for what it costs meanwhile to take them in.
+const FOLDING: f64 = 0.5;
+/// What waits longer than this share of what it may shows that the fold has been at work all the time. When less waits, it may have
+/// waited for us, and that it did little says nothing of what it can do.
+const PRESSED: f64 = 0.25;
 
 /// Bounds of the gate.
 #[derive(Clone, Copy, Debug)]
@@ -84,45 +82,6 @@ struct Seen {
     passed: u64,
 }
 
-/// The two stages that a batch has to go through.
-struct Stages {
-    admitting: Stage,
-    folding: Stage,
-    /// Events folded a second, while there was something to fold.
-    rate: f64,
-    /// When was looked last, how much was folded by then, and whether something was left.
-    last: Option<(Duration, u64, bool)>,
-}
-
-impl Stages {
-    /// Takes in how far the fold is. It tells its position now and then, so what stands still is no measurement.
-    fn measure(&mut self, now: Duration, done: u64, lag: u64) {
-        let Some((at, before, busy)) = self.last else {
-            self.last = Some((now, done, lag > 0));
-            return;
-        };
-        if done == before {
-            return;
-        }
-        let seconds = now.saturating_sub(at).as_secs_f64();
-        if busy && seconds > 0.0 && done > before {
-            let newest = (done - before) as f64 / seconds;
-            let share = if newest < self.rate { RATE_NEWEST_SLOWER } else { RATE_NEWEST };
-            self.rate += share * (newest - self.rate);
-        }
-        self.last = Some((now, done, lag > 0));
-    }
-
-    /// How fast it goes, as far as is known now: a fold that is behind and of which nothing is heard becomes slower with time.
-    fn believed(&self, now: Duration) -> f64 {
-        let unheard = match self.last {
-            Some((at, _, true)) => now.saturating_sub(at).max(HEARD_WITHIN),
-            _ => HEARD_WITHIN,
-        };
-        self.rate * HEARD_WITHIN.as_secs_f64() / unheard.as_secs_f64()
-    }
-}
-
 /// What is behind a stage, and what is before it.
 #[derive(Debug, Default)]
 struct Lag {
@@ -132,23 +91,6 @@ struct Lag {
     waiting: u64,
     /// Of each partition the first that waits.
     firsts: Vec<Position>,
-}
-
-/// A stage's last move.
-#[derive(Default)]
-struct Stage {
-    done: u64,
-    moved_at: Duration,
-}
-
-impl Stage {
-    /// How much of `lag` counts, when `done` records are behind this stage.
-    fn counts(&mut self, done: u64, lag: u64, now: Duration) -> u64 {
-        if done != self.done || lag == 0 {
-            (self.done, self.moved_at) = (done, now);
-        }
-        if now.saturating_sub(self.moved_at) < STILL { lag } else { 0 }
-    }
 }
 
 /// Bytes in hand; given back when dropped.
@@ -172,12 +114,7 @@ impl Gate {
             writing: Semaphore::new(WRITING_MAX as usize),
             passed: AtomicU64::new(0),
             seen: Mutex::new(Seen { at: None, backlog: 0, most: bounds.backlog, late: false, passed: 0 }),
-            looking: tokio::sync::Mutex::new(Stages {
-                admitting: Stage::default(),
-                folding: Stage::default(),
-                rate: RATE_FIRST,
-                last: None,
-            }),
+            looking: tokio::sync::Mutex::new(Stages::new()),
             refused: metric::counter("receiver_refused_total", &[]),
             backlog: metric::gauge("receiver_backlog_events", &[]),
         })
@@ -247,20 +184,25 @@ impl Gate {
             stages.folding.counts(folding.done, folding.waiting, now),
         ];
         let backlog = counted[0] + counted[1];
-        stages.measure(now, folding.done, folding.waiting);
-        let rate = stages.believed(now);
-        let most = ((rate * self.bounds.wait.as_secs_f64()) as u64).max(BACKLOG_MIN).min(self.bounds.backlog);
-        let of_those_at_work = [admitting, folding].into_iter().zip(counted).filter(|(_, counted)| *counted > 0);
-        let firsts: Vec<Position> = of_those_at_work.flat_map(|(lag, _)| lag.firsts).collect();
         // Few that wait are no flood, however slow it goes.
-        let late = backlog > BACKLOG_MIN.min(self.bounds.backlog) && self.oldest(&firsts).await > self.bounds.wait;
+        let waited = if backlog > BACKLOG_MIN.min(self.bounds.backlog) {
+            let at_work =
+                [(&admitting, counted[0]), (&folding, counted[1])].into_iter().filter(|(_, counts)| *counts > 0);
+            self.oldest(at_work.flat_map(|(lag, _)| &lag.firsts)).await
+        } else {
+            Duration::ZERO
+        };
+        stages.measure(now, folding.done, folding.waiting, waited > self.bounds.wait.mul_f64(PRESSED));
+        let rate = stages.believed(now);
+        let most = ((rate * self.bounds.wait.as_secs_f64() * FOLDING) as u64).max(BACKLOG_MIN).min(self.bounds.backlog);
+        let late = waited > self.bounds.wait;
         self.backlog.set(backlog as f64);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         *seen = Seen { at: Some(self.clock.monotonic()), backlog, most, late, passed };
     }
 
     /// How long the one waits that waits longest.
-    async fn oldest(&self, firsts: &[Position]) -> Duration {
+    async fn oldest(&self, firsts: impl Iterator<Item = &Position>) -> Duration {
         let now = self.clock.now_ms();
         let mut oldest = Duration::ZERO;
         for first in firsts {
@@ -322,6 +264,7 @@ fn kib(bytes: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::stages::STILL;
     use super::*;
     use journal::memory::Memory;
     use journal::{Commit, Entry, Topology};
@@ -395,15 +338,15 @@ mod tests {
         append(&journal, Stream::EventsQueue, 90_000).await;
         commit(&journal, FOLD, Stream::EventsQueue, 1).await;
         gate.ask().await.unwrap_err();
-        assert_eq!(gate.backlog(), (89_999, 10_000));
-        for second in 1..=40 {
+        assert_eq!(gate.backlog(), (89_999, 5_000));
+        for second in 1..=20 {
             clock.advance(Duration::from_secs(1)).await;
-            commit(&journal, FOLD, Stream::EventsQueue, second * 2_000).await;
+            commit(&journal, FOLD, Stream::EventsQueue, second * 4_000).await;
             let _ = gate.ask().await;
         }
         let (backlog, most) = gate.backlog();
         assert_eq!(backlog, 10_000);
-        assert!((4_000..4_010).contains(&most), "{most}: 2,000 a second, for two seconds");
+        assert!((4_000..4_010).contains(&most), "{most}: 4,000 a second, for the half of two seconds");
         // What comes at once when nothing waits says nothing of how fast it could go.
         commit(&journal, FOLD, Stream::EventsQueue, 90_000).await;
         clock.advance(Duration::from_secs(60)).await;
@@ -413,40 +356,20 @@ mod tests {
     #[tokio::test]
     async fn while_one_waits_longer_than_allowed_nothing_more_is_taken() {
         let (gate, journal, clock) = gate(1_000_000);
-        append(&journal, Stream::EventsQueue, 6_000).await;
+        append(&journal, Stream::EventsQueue, 4_900).await;
         commit(&journal, FOLD, Stream::EventsQueue, 1).await;
         gate.ask().await.unwrap();
         clock.advance(Duration::from_millis(1_500)).await;
         // It goes on, and fast: as many more may wait. But the first of those that wait has waited for long.
-        commit(&journal, FOLD, Stream::EventsQueue, 3_000).await;
+        commit(&journal, FOLD, Stream::EventsQueue, 1_500).await;
         gate.ask().await.unwrap();
         clock.advance(Duration::from_millis(600)).await;
-        commit(&journal, FOLD, Stream::EventsQueue, 3_500).await;
+        commit(&journal, FOLD, Stream::EventsQueue, 1_600).await;
         gate.ask().await.unwrap_err();
-        commit(&journal, FOLD, Stream::EventsQueue, 6_000).await;
+        commit(&journal, FOLD, Stream::EventsQueue, 4_900).await;
         append(&journal, Stream::EventsQueue, 2_500).await;
         clock.advance(LOOK_EVERY).await;
         gate.ask().await.unwrap();
-    }
-
-    #[test]
-    fn a_fold_of_which_nothing_is_heard_is_believed_to_be_slow() {
-        let mut stages = Stages { admitting: Stage::default(), folding: Stage::default(), rate: 1_000.0, last: None };
-        stages.measure(Duration::ZERO, 0, 9);
-        assert_eq!(stages.believed(Duration::from_millis(900)), 1_000.0);
-        assert_eq!(stages.believed(Duration::from_secs(4)), 250.0);
-        stages.measure(Duration::from_secs(5), 5_000, 0);
-        assert_eq!(stages.believed(Duration::from_secs(9)), 1_000.0, "it has nothing to do");
-    }
-
-    #[test]
-    fn a_fold_that_becomes_slower_is_believed_sooner_than_one_that_becomes_faster() {
-        let mut stages = Stages { admitting: Stage::default(), folding: Stage::default(), rate: 1_000.0, last: None };
-        stages.measure(Duration::ZERO, 0, 9);
-        stages.measure(Duration::from_secs(1), 500, 9);
-        assert_eq!(stages.rate, 750.0);
-        stages.measure(Duration::from_secs(2), 1_500, 9);
-        assert_eq!(stages.rate, 800.0);
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use journal::{Batch, Commit, Consumer, Delivery, Entry, Journal, Partition, Position, Stream, Subscription};
-use model::{Directory, EventId, Time};
+use model::{Directory, EventId, NumberKey, Time};
 use service::{Clock, metric};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -280,15 +280,15 @@ async fn all_read(journal: &Arc<dyn Journal>) -> journal::Result<bool> {
 }
 
 /// The key that numbers are sealed with when none is configured: made once, kept in the journal.
-pub(crate) async fn number_key(journal: &Arc<dyn Journal>) -> journal::Result<Vec<u8>> {
+pub(crate) async fn number_key(journal: &Arc<dyn Journal>) -> journal::Result<NumberKey> {
     const KEY: &str = "number_key";
     if let Some((_, key)) = journal.state(GROUP, KEY.as_bytes()).await?.into_iter().next() {
-        return Ok(key.to_vec());
+        return Ok(NumberKey::new(key));
     }
     let (made, _) = service::http::auth::generate();
     let state = vec![(Bytes::from_static(KEY.as_bytes()), Some(Bytes::from(made)))];
     journal.append_and_commit(Commit { group: GROUP.to_owned(), state, ..Commit::default() }).await?;
     // Read back: of two processes that start at once, the later key counts for both.
     let kept = journal.state(GROUP, KEY.as_bytes()).await?;
-    Ok(kept.into_iter().next().map(|(_, key)| key.to_vec()).unwrap_or_default())
+    Ok(NumberKey::new(kept.into_iter().next().map(|(_, key)| key).unwrap_or_default()))
 }

@@ -28,5 +28,5 @@ pub use id::{
     AgentId, CallId, CallbackId, DeviceId, EventId, NodeId, OverrideId, QueueId, ServiceId, SourceId, Subject,
     TargetId, TeamId, TenantId, TrunkId,
 };
-pub use number::Number;
+pub use number::{Number, NumberKey};
 pub use time::Time;

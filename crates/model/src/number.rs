@@ -30,14 +30,14 @@ impl Number {
     /// The same number without its digits: HMAC-SHA256 under `key`, cut to 96 bits, and a mask. A token and a mask that came
     /// with it are believed only if they can be such: nobody may call a number in the clear its mask.
     #[must_use]
-    pub fn sealed(&self, key: &[u8]) -> Number {
+    pub fn sealed(&self, key: &NumberKey) -> Number {
         let Some(digits) = &self.digits else {
-            let token = self.token.as_ref().map(|t| if is_token(t) { t.clone() } else { token(t, key) });
+            let token = self.token.as_ref().map(|t| if is_token(t) { t.clone() } else { key.of_canonical(t) });
             let mask = self.mask.as_ref().map(|m| if is_mask(m) { m.clone() } else { mask(m) });
             return Number { digits: None, token, mask };
         };
-        let canonical: String = digits.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')' | '.' | '/')).collect();
-        Number { digits: None, token: Some(token(&canonical, key)), mask: Some(mask(&canonical)) }
+        let canonical = canonical(digits);
+        Number { digits: None, token: Some(key.of_canonical(&canonical)), mask: Some(mask(&canonical)) }
     }
 
     /// What may be shown: the mask, else nothing of the digits but their length.
@@ -46,10 +46,37 @@ impl Number {
     }
 }
 
-fn token(text: &str, key: &[u8]) -> String {
-    let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(key).expect("HMAC takes a key of any length");
-    mac.update(text.as_bytes());
-    hex::encode(&mac.finalize().into_bytes()[..TOKEN_BYTES])
+/// The key of all tokens, made ready once: half of a token's cost is the key's own.
+#[derive(Clone)]
+pub struct NumberKey(Hmac<Sha256>);
+
+impl NumberKey {
+    /// Of any bytes.
+    pub fn new(key: impl AsRef<[u8]>) -> NumberKey {
+        NumberKey(<Hmac<Sha256> as Mac>::new_from_slice(key.as_ref()).expect("HMAC takes a key of any length"))
+    }
+
+    /// The token of a number in the clear, as [`Number::sealed`] makes it.
+    pub fn token(&self, digits: &str) -> String {
+        self.of_canonical(&canonical(digits))
+    }
+
+    fn of_canonical(&self, text: &str) -> String {
+        let mut mac = self.0.clone();
+        mac.update(text.as_bytes());
+        hex::encode(&mac.finalize().into_bytes()[..TOKEN_BYTES])
+    }
+}
+
+impl fmt::Debug for NumberKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NumberKey")
+    }
+}
+
+/// A number without the marks that people put between its digits.
+fn canonical(digits: &str) -> String {
+    digits.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')' | '.' | '/')).collect()
 }
 
 /// 96 bits.
@@ -87,26 +114,28 @@ mod tests {
 
     #[test]
     fn a_sealed_number_shows_no_digits_and_equal_numbers_stay_equal() {
-        let a = Number::plain("+49 30 5551001").sealed(b"key");
-        let b = Number::plain("+49-30-555-1001").sealed(b"key");
+        let key = NumberKey::new("key");
+        let a = Number::plain("+49 30 5551001").sealed(&key);
+        let b = Number::plain("+49-30-555-1001").sealed(&key);
         assert_eq!(a, b);
+        assert_eq!(a.token, Some(key.token("+49(30) 555/1001")));
         assert_eq!(a.mask.as_deref(), Some("+49***01"));
         assert!(!serde_json::to_string(&a).unwrap().contains("555"));
-        assert_ne!(a, Number::plain("+49 30 5551001").sealed(b"other key"));
+        assert_ne!(a, Number::plain("+49 30 5551001").sealed(&NumberKey::new("other key")));
     }
 
     #[test]
     fn a_number_in_the_clear_is_not_taken_for_a_token_or_a_mask() {
         let said = Number { digits: None, token: Some("13800138000".into()), mask: Some("13800138000".into()) };
-        let sealed = said.sealed(b"key");
+        let sealed = said.sealed(&NumberKey::new("key"));
         assert!(!serde_json::to_string(&sealed).unwrap().contains("13800138"), "{sealed:?}");
-        assert_eq!(sealed.sealed(b"another key"), sealed, "what is sealed stays as it is");
+        assert_eq!(sealed.sealed(&NumberKey::new("another key")), sealed, "what is sealed stays as it is");
     }
 
     #[test]
     fn a_short_number_is_not_given_away_by_its_mask() {
         for (number, want) in [("", "***"), ("1", "***"), ("12", "***2"), ("5001", "***01")] {
-            assert_eq!(Number::plain(number).sealed(b"k").mask.unwrap(), want);
+            assert_eq!(Number::plain(number).sealed(&NumberKey::new("k")).mask.unwrap(), want);
         }
         assert!(!format!("{:?}", Number::plain("13800138000")).contains("0013"));
     }

@@ -9,14 +9,14 @@ use std::path::PathBuf;
 use model::envelope::Parsed;
 use model::event::call::*;
 use model::event::{TYPES, agent, device, queue, source};
-use model::{Envelope, Event, Number, Quality, Subject, Time};
+use model::{Envelope, Event, Number, NumberKey, Quality, Subject, Time};
 
 fn file(ty: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{ty}.json"))
 }
 
 fn sealed() -> Number {
-    Number::plain("+86 138 0013 8000").sealed(b"golden")
+    Number::plain("+86 138 0013 8000").sealed(&NumberKey::new("golden"))
 }
 
 fn team() -> Option<model::TeamId> {
@@ -63,7 +63,15 @@ fn calls() -> Vec<Event> {
         .into(),
         AlertCancelled { agent: "101".into(), device: d(), queue: q(), rang_ms: Some(800) }.into(),
         Dequeued { queue: "sales".into(), cause: QueueExit::ShortAbandoned, waited_ms: Some(4_200) }.into(),
-        Diverted { target: "callback".into(), rule: "ewt".into(), level: 2, plan: 7, queue: q() }.into(),
+        Diverted {
+            target: "callback".into(),
+            name: Some("ring-back".into()),
+            rule: "ewt".into(),
+            level: 2,
+            plan: 7,
+            queue: q(),
+        }
+        .into(),
         Admitted { queue: "sales".into(), rule: "room".into(), level: 2, plan: 7 }.into(),
         Answered { agent: a(), device: d(), queue: q(), waited_ms: Some(12_000), team: team() }.into(),
         Held { agent: a() }.into(),

@@ -6,7 +6,7 @@ use model::directory::{Agent, Directory, Queue, Source, Team, Tenant};
 use model::envelope::{ATTRIBUTE_BYTES_MAX, Parsed};
 use model::event::call::{Dequeued, Offered, QueueExit, Queued};
 use model::event::{TYPES, agent};
-use model::{Envelope, Event, EventId, Fact, Number, Subject, TeamId, Time};
+use model::{Envelope, Event, EventId, Fact, Number, NumberKey, Subject, TeamId, Time};
 
 fn directory() -> Directory {
     let mut d = Directory::default();
@@ -88,7 +88,7 @@ fn events_of_one_instant_are_ranked_in_the_order_of_the_vocabulary() {
 fn people_see_a_numbers_mask_and_nothing_else_of_it() {
     let plain = Number::plain("+49 30 5551001");
     assert_eq!(plain.shown(), "+49***01");
-    let sealed = plain.sealed(b"key");
+    let sealed = plain.sealed(&NumberKey::new("key"));
     assert_eq!((sealed.shown(), format!("{sealed:?}")), ("+49***01".to_owned(), "Number(+49***01)".to_owned()));
     assert_eq!(Number { mask: Some("4***1".into()), ..Number::plain("999") }.shown(), "4***1", "the mask has the word");
 }
@@ -112,7 +112,9 @@ fn the_id_of_an_event_is_ordered_shown_and_told_apart_as_its_text() {
 
 #[test]
 fn a_mask_that_says_too_much_is_masked() {
-    let sealed = |mask: &str| Number { mask: Some(mask.into()), ..Number::default() }.sealed(b"key").mask.unwrap();
+    let sealed = |mask: &str| {
+        Number { mask: Some(mask.into()), ..Number::default() }.sealed(&NumberKey::new("key")).mask.unwrap()
+    };
     assert_eq!([sealed("493***01"), sealed("***")], ["493***01", "***"], "what can be a mask is one");
     assert_eq!([sealed("5551001"), sealed("4930555***01")], ["5***01", "493***01"], "too long, or nothing is hidden");
 }

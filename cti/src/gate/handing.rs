@@ -39,7 +39,7 @@ impl Gate {
             let (source, call, queue) = (&ask.source, &ask.call, &ask.queue);
             let wish = Wish { tenant: &tenant, source, call, queue, number, at: decided.at };
             if let Some(record) = promise::record(&wish, &self.callers, &self.promises, &self.instance, decided.at) {
-                self.emitter.promise(record);
+                self.emitter.promise(&record);
             }
         }
     }

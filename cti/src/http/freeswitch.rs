@@ -64,7 +64,7 @@ async fn ask(door: &Door, query: RawQuery, headers: &HeaderMap, body: Body) -> R
         language: find(&["language"]),
         returned: find(&["returned"]).is_some_and(|said| said == "1"),
     };
-    door.answer(&who, &ask, began)
+    door.answer(who, &ask, began)
 }
 
 fn document(answer: &Answer) -> String {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use model::event::agent::State;
 use model::{AgentId, QueueId, SourceId, TenantId, Time};
+use stats::Few;
 use stats::live::View;
 use store::Part;
 use store::frame::{self, Body, FOLD_VIEW, Frame, Version};
@@ -28,7 +29,7 @@ const VIEWS_MAX: usize = 200_000;
 /// The latest frames.
 #[derive(Debug, Default)]
 pub struct Queues {
-    views: HashMap<Box<str>, BTreeMap<Part, (Version, View)>>,
+    views: HashMap<Box<str>, Few<Part, (Version, View)>>,
     folds: BTreeMap<Part, (u64, Time)>,
     malformed: u64,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AgentId, CallId, DeviceId, NodeId, QueueId, TeamId, TrunkId};
+use crate::id::{AgentId, CallId, DeviceId, NodeId, QueueId, TargetId, TeamId, TrunkId};
 use crate::number::Number;
 use crate::time::Time;
 
@@ -379,6 +379,9 @@ pub struct Dequeued {
 pub struct Diverted {
     /// Where to: `smart_ivr`, `chat`, `keypad_ivr`, `callback`, `external`.
     pub target: String,
+    /// Which target of the plan, where it has a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<TargetId>,
     /// The rule that decided.
     pub rule: String,
     /// The load level then.

@@ -137,7 +137,9 @@ impl Auth {
             let principal = Principal { name: token.name.clone(), tenant: token.tenant.clone(), role: token.role };
             Some((token.hash()?, principal))
         };
-        Guard(Arc::new(Known { tokens: self.tokens.iter().filter_map(known).collect(), anonymous: self.anonymous }))
+        let anonymous =
+            self.anonymous.map(|role| Principal { name: ANONYMOUS.to_owned(), tenant: "*".to_owned(), role });
+        Guard(Arc::new(Known { tokens: self.tokens.iter().filter_map(known).collect(), anonymous }))
     }
 }
 
@@ -194,7 +196,8 @@ pub struct Guard(Arc<Known>);
 
 struct Known {
     tokens: Vec<([u8; 32], Principal)>,
-    anonymous: Option<Role>,
+    /// Who comes without a token, where that is allowed.
+    anonymous: Option<Principal>,
 }
 
 impl Guard {
@@ -207,17 +210,17 @@ impl Guard {
     ///
     /// # Errors
     /// 401 for an unknown token, or none where one is needed.
-    pub fn judge(&self, headers: &HeaderMap) -> Result<Principal, Problem> {
+    pub fn judge(&self, headers: &HeaderMap) -> Result<&Principal, Problem> {
         match presented(headers) {
             Some(token) => self.find(token).ok_or_else(|| Problem::unauthenticated("the token is not known here")),
-            None => match self.0.anonymous.filter(|_| asks_this_machine(headers)) {
-                Some(role) => Ok(Principal { name: ANONYMOUS.to_owned(), tenant: "*".to_owned(), role }),
-                None => Err(Problem::unauthenticated("send Authorization: Bearer TOKEN")),
-            },
+            None => {
+                let anonymous = self.0.anonymous.as_ref().filter(|_| asks_this_machine(headers));
+                anonymous.ok_or_else(|| Problem::unauthenticated("send Authorization: Bearer TOKEN"))
+            }
         }
     }
 
-    fn find(&self, token: &str) -> Option<Principal> {
+    fn find(&self, token: &str) -> Option<&Principal> {
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         let (mut found, mut which) = (Choice::from(0), 0_u32);
         for (index, (known, _)) in (0_u32..).zip(&self.0.tokens) {
@@ -226,19 +229,25 @@ impl Guard {
             found |= same;
         }
         let (_, principal) = self.0.tokens.get(which as usize)?;
-        (bool::from(found) && token.len() <= TOKEN_MAX).then(|| principal.clone())
+        (bool::from(found) && token.len() <= TOKEN_MAX).then_some(principal)
     }
 }
 
 impl std::fmt::Debug for Guard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Guard({} tokens, anonymous {:?})", self.0.tokens.len(), self.0.anonymous)
+        write!(
+            f,
+            "Guard({} tokens, anonymous {:?})",
+            self.0.tokens.len(),
+            self.0.anonymous.as_ref().map(|who| who.role)
+        )
     }
 }
 
 async fn authenticate(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     match guard.judge(request.headers()) {
         Ok(principal) => {
+            let principal = principal.clone();
             request.extensions_mut().insert(principal);
             next.run(request).await
         }
@@ -324,7 +333,8 @@ mod tests {
     fn a_browser_shows_its_token_as_a_subprotocol() {
         let (auth, token) = auth(Role::Viewer, None);
         let offered = format!("tidegate.v1, bearer.{token}");
-        let judged = auth.guard().judge(&headers(&[(header::SEC_WEBSOCKET_PROTOCOL, &offered)]));
+        let guard = auth.guard();
+        let judged = guard.judge(&headers(&[(header::SEC_WEBSOCKET_PROTOCOL, &offered)]));
         assert_eq!(judged.unwrap().name, "board");
     }
 

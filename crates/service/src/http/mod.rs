@@ -13,4 +13,4 @@ pub use extract::{Json, Path, Query, with_fallbacks};
 pub use listen::Listen;
 pub use origin::Origins;
 pub use problem::Problem;
-pub use serve::{Connection, Peer, Upgraded, serve};
+pub use serve::{Connection, Upgraded, serve};

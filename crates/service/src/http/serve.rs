@@ -14,8 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
+use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -34,16 +33,6 @@ const HTTP2: &[u8] = b"PRI * HTTP/2";
 /// How often somebody is looked for who may leave, while a connection waits for a place.
 const ROOM_EVERY: Duration = Duration::from_millis(200);
 
-/// The address a request came from: `ConnectInfo<Peer>`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
-
-impl Connected<IncomingStream<'_, Bounded>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Bounded>) -> Self {
-        Peer(*stream.remote_addr())
-    }
-}
-
 /// Serves until the drain starts, then lets requests in progress finish. `limits`: the listen section the listener was
 /// bound from. Long-lived connections (WebSockets) must watch the drain themselves, and
 /// ping more often than `idle_max`.
@@ -55,9 +44,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Listen, drain
     let (seats, idle_max) = (Arc::new(Seats::default()), limits.idle_max.duration());
     let bounded = Bounded { listener, places, seats, origin: Instant::now(), idle_max };
     let drain = drain.clone();
-    axum::serve(bounded, router.into_make_service_with_connect_info::<Peer>())
-        .with_graceful_shutdown(async move { drain.started().await })
-        .await
+    axum::serve(bounded, router).with_graceful_shutdown(async move { drain.started().await }).await
 }
 
 /// Accepts only while there is a place.
