@@ -28,8 +28,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use service::mark::{Mark, Seen};
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, SqlitePool};
 
 use crate::kept::Kept;
 use crate::lock::Lock;
@@ -91,8 +91,19 @@ impl Sqlite {
         };
         // One connection: writers of this process queue here, in turn, and not in SQLite's busy handler, which is
         // unfair.
-        let writer =
-            SqlitePoolOptions::new().max_connections(1).acquire_timeout(BUSY * 6).connect_with(options.clone());
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(BUSY * 6)
+            // A disk that is full or fails makes SQLite roll back by itself; the client then believes for ever that it is within a
+            // transaction, and begins no other. Such a connection is given up, and the next one is new.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    // Behind the roll-back of a transaction that was dropped.
+                    connection.ping().await?;
+                    Ok(!connection.is_in_transaction())
+                })
+            })
+            .connect_with(options.clone());
         let failed = |error: std::io::Error| Error::Storage(format!("the mark of {}: {error}", path.display()));
         let seen = Seen::beside(path).map_err(failed)?;
         let pool = writer.await.map_err(refused)?;
@@ -168,6 +179,23 @@ mod tests {
         first.close().await.unwrap();
         assert!(matches!(first.meta("a").await, Err(Error::Closed)));
         assert_eq!(second.meta("a").await.unwrap().as_deref(), Some("1"));
+    }
+
+    #[tokio::test]
+    async fn what_found_no_room_is_written_when_there_is_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(dir.path().join("store.db")).await.unwrap();
+        store.put_meta("a", "1").await.unwrap();
+        // No larger than it is now.
+        sqlx::raw_sql("PRAGMA max_page_count = 1").execute(&store.writer.pool).await.unwrap();
+        let large = "x".repeat(1 << 20);
+        let full = store.put_meta("b", &large).await.unwrap_err();
+        assert!(full.to_string().contains("full"), "{full}");
+        assert_eq!(full.class(), crate::Class::Transient, "it is tried again");
+        assert_eq!(store.meta("a").await.unwrap().as_deref(), Some("1"));
+        sqlx::raw_sql("PRAGMA max_page_count = 1000000").execute(&store.writer.pool).await.unwrap();
+        store.put_meta("b", &large).await.unwrap();
+        assert_eq!(store.meta("b").await.unwrap(), Some(large));
     }
 
     #[tokio::test]
