@@ -70,13 +70,26 @@ impl Component for Collector {
             "collector_malformed_total",
             "vendor messages left out because they made no sense, by source",
         );
+        metric::describe_counter(
+            "collector_repeats_total",
+            "times the journal did not answer a source and was asked again, by source",
+        );
         metric::describe_counter("collector_breaks_total", "times the link to the vendor broke, by source");
+        metric::describe_gauge(
+            "collector_writes",
+            "1 where this collector writes what the source says, 0 where it stands by",
+        );
+        metric::describe_gauge(
+            "collector_held_facts",
+            "facts that are held because another collector writes them, by source",
+        );
         for source in self.sources {
             let name = format!("source/{}", source.name);
             let (journal, inner) = (Arc::clone(&self.journal), context.clone());
             context.tasks.spawn(name, async move { collect(source, journal, inner).await })?;
         }
         context.health.started();
+        journal::beat::start(&self.journal, &context, journal::beat::EVERY)?;
         tokio::select! {
             biased;
             () = context.drain.started() => {}
@@ -91,7 +104,8 @@ impl Component for Collector {
 async fn collect(source: Ready, journal: Arc<dyn Journal>, context: Context) -> Result<(), runtime::Error> {
     let settings = settings(&source, &context.instance);
     let env = Environment {
-        intake: Arc::new(Ingest(journal)),
+        intake: Arc::new(Ingest(Arc::clone(&journal))),
+        turns: Some(journal),
         clock: context.clock.clone(),
         seeds: context.seeds.clone(),
         drain: context.drain.clone(),
@@ -116,6 +130,7 @@ fn settings(source: &Ready, instance: &str) -> Settings {
         backoff_max: source.config.retry_max.duration(),
         backoff_refused: source.config.retry_refused.duration(),
         keep_raw: source.config.keep_raw,
+        held_max: source.config.held_max,
         ..base
     }
 }
@@ -127,6 +142,8 @@ struct Telemetry {
     facts: metric::Counter,
     malformed: metric::Counter,
     breaks: BTreeMap<bool, metric::Counter>,
+    writes: metric::Gauge,
+    held: metric::Gauge,
 }
 
 impl Telemetry {
@@ -138,6 +155,8 @@ impl Telemetry {
             facts: metric::counter("collector_facts_total", &label),
             malformed: metric::counter("collector_malformed_total", &label),
             breaks: BTreeMap::from([(false, breaks("transient")), (true, breaks("refused"))]),
+            writes: metric::gauge("collector_writes", &label),
+            held: metric::gauge("collector_held_facts", &label),
             name: name.clone(),
             health,
         }
@@ -154,6 +173,21 @@ impl Telemetry {
                 self.breaks[&refused].increment(1);
                 self.health.degraded(reason);
             }
+            Notice::Turn { writes, namesake } => {
+                self.writes.set(f64::from(u8::from(writes)));
+                self.held.set(0.0);
+                if namesake {
+                    let name = &self.name;
+                    tracing::error!(code = "TG0365", source = %name, "another collector of this source has our instance name");
+                    self.health.degraded("TG0365: another collector of this source has our instance name");
+                } else if writes {
+                    tracing::info!(source = %self.name, "writes from now on");
+                    self.health.ok();
+                } else {
+                    tracing::info!(source = %self.name, "stands by from now on");
+                }
+            }
+            Notice::Held(facts) => self.held.set(facts as f64),
             Notice::Stored { facts, malformed, .. } => {
                 self.facts.increment(facts as u64);
                 self.malformed.increment(malformed as u64);

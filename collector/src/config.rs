@@ -42,6 +42,8 @@ pub struct Source {
     pub retry_refused: Millis,
     /// Keep the vendor's frames in the `raw` stream, so that an adapter's bug can be repaired by translating again.
     pub keep_raw: bool,
+    /// The most facts that are held while they cannot be written: while another collector of this source writes, or the journal is away.
+    pub held_max: usize,
     /// Of a recording: so many times real time. Not set: as fast as possible.
     pub speed: Option<f64>,
 }
@@ -57,6 +59,7 @@ impl Default for Source {
             retry_max: Millis::seconds(3),
             retry_refused: Millis::seconds(30),
             keep_raw: false,
+            held_max: 200_000,
             speed: None,
         }
     }
@@ -79,6 +82,7 @@ impl ConfigFile for Source {
         problems.range("retry_first", self.retry_first, Millis::new(10)..=self.retry_max);
         problems.range("retry_max", self.retry_max, Millis::new(10)..=Millis::seconds(3_600));
         problems.range("retry_refused", self.retry_refused, Millis::new(10)..=Millis::seconds(3_600));
+        problems.range("held_max", self.held_max, 1_000..=10_000_000);
         if let Some(speed) = self.speed {
             problems.range("speed", speed, 0.001..=1_000_000.0);
         }

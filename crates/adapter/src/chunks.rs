@@ -23,6 +23,11 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
+    /// What it weighs.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     fn is_full(&self, more: usize) -> bool {
         let items = self.entries.len() + self.state.len();
         items > 0 && (items == ITEMS_MAX || self.bytes + more > BYTES_MAX)

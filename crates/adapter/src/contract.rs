@@ -41,6 +41,14 @@ pub trait Adapter: Send + Sync + 'static {
         false
     }
 
+    /// Whether two sessions at once hear the same, and a batch that is whole says by the vendor's own clock how far it has seen
+    /// ([`Batch::seen_until`]). Then collectors that stand by for this source are connected, and lose nothing when they take over; else
+    /// they connect when it is their turn. A session that stands by is [acknowledged](Session::acked) what another one has written.
+    fn paired(plan: &Self::Plan) -> bool {
+        let _ = plan;
+        false
+    }
+
     /// Connects, logs in, asks for what it needs. Bounded by the runtime's connect timeout.
     async fn connect(plan: &Self::Plan, context: Context) -> Result<Self::Session, Fault>;
 }
@@ -54,6 +62,13 @@ pub trait Session: Send + 'static {
     /// The journal has everything up to and including the batch that was last given. Default: nothing to do.
     async fn acked(&mut self) -> Result<(), Fault> {
         Ok(())
+    }
+
+    /// Learns, while it stands by, from what the session that writes has stored: of what was there before this one began, that one may know
+    /// better. True: it wants to be told again, later. Default: there is nothing to learn.
+    fn learn(&mut self, known: &Known) -> bool {
+        let _ = known;
+        false
     }
 
     /// Says goodbye to the vendor. Default: drops the link.

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use journal::{Commit, Entry, Journal, Stream};
 use model::{Envelope, SourceId};
 
-use crate::chunks;
+use crate::chunks::{self, Chunk};
 use crate::contract::Verbatim;
 
 /// What a source hands over at once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Handover {
     /// Whose `state` this is.
     pub group: String,
@@ -52,6 +52,30 @@ impl Handover {
         let key = Bytes::copy_from_slice(self.source.as_str().as_bytes());
         std::mem::take(&mut self.raw).into_iter().map(move |frame| Entry::new(Stream::Raw, key.clone(), frame))
     }
+
+    /// Whether there is nothing to hand over.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.envelopes.is_empty() && self.verbatim.is_empty() && self.raw.is_empty() && self.state.is_empty()
+    }
+
+    /// All of it as records and state, in pieces that the journal takes.
+    pub(crate) fn cut(mut self) -> Vec<Chunk> {
+        let mut entries = Vec::with_capacity(self.envelopes.len());
+        for envelope in std::mem::take(&mut self.envelopes) {
+            let key = Bytes::copy_from_slice(envelope.source.as_str().as_bytes());
+            entries.push(Entry::new(Stream::Ingest, key, envelope.to_json()));
+        }
+        for envelope in std::mem::take(&mut self.verbatim) {
+            let key = Bytes::copy_from_slice(envelope.source.as_str().as_bytes());
+            entries.push(Entry::new(Stream::Ingest, key, envelope.bytes));
+        }
+        entries.extend(self.take_raw());
+        // What the journal would refuse is said and left out: it must not stop the source for ever.
+        entries.retain(|entry| kept("a record", &entry.key, entry.value.len()));
+        self.state
+            .retain(|(key, value)| kept("a piece of the adapter's state", key, value.as_ref().map_or(0, Bytes::len)));
+        chunks::cut(entries, self.state)
+    }
 }
 
 #[async_trait]
@@ -60,24 +84,12 @@ impl Intake for Ingest {
         self.0.state(group, b"").await
     }
 
-    async fn hand_over(&self, mut handover: Handover) -> journal::Result<()> {
-        let mut entries = Vec::with_capacity(handover.envelopes.len());
-        for envelope in std::mem::take(&mut handover.envelopes) {
-            let key = Bytes::copy_from_slice(envelope.source.as_str().as_bytes());
-            entries.push(Entry::new(Stream::Ingest, key, envelope.to_json()));
-        }
-        for envelope in std::mem::take(&mut handover.verbatim) {
-            let key = Bytes::copy_from_slice(envelope.source.as_str().as_bytes());
-            entries.push(Entry::new(Stream::Ingest, key, envelope.bytes));
-        }
-        entries.extend(handover.take_raw());
-        // What the journal would refuse is said and left out: it must not stop the source for ever.
-        entries.retain(|entry| kept("a record", &entry.key, entry.value.len()));
-        let mut state = handover.state;
-        state.retain(|(key, value)| kept("a piece of the adapter's state", key, value.as_ref().map_or(0, Bytes::len)));
-        for chunk in chunks::cut(entries, state) {
-            let (group, entries, state) = (handover.group.clone(), chunk.entries, chunk.state);
-            self.0.append_and_commit(Commit { entries, group, state, ..Commit::default() }).await?;
+    async fn hand_over(&self, handover: Handover) -> journal::Result<()> {
+        let group = handover.group.clone();
+        for chunk in handover.cut() {
+            let commit =
+                Commit { entries: chunk.entries, group: group.clone(), state: chunk.state, ..Commit::default() };
+            self.0.append_and_commit(commit).await?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use service::config::Problems;
 
-use crate::contract::{Adapter, Batch, Context, Session};
+use crate::contract::{Adapter, Batch, Context, Known, Session};
 use crate::fault::Fault;
 
 /// A kind of vendor, as the runtime sees it.
@@ -25,6 +25,10 @@ pub trait Kind: Send + Sync {
 pub trait Planned: Send + Sync {
     /// See [`Adapter::recording`].
     fn recording(&self) -> bool;
+    /// See [`Adapter::paired`].
+    fn paired(&self) -> bool {
+        false
+    }
     /// Connects.
     async fn connect(&self, context: Context) -> Result<Box<dyn Live>, Fault>;
 }
@@ -36,6 +40,11 @@ pub trait Live: Send {
     async fn next(&mut self, max: usize) -> Result<Batch, Fault>;
     /// See [`Session::acked`].
     async fn acked(&mut self) -> Result<(), Fault>;
+    /// See [`Session::learn`].
+    fn learn(&mut self, known: &Known) -> bool {
+        let _ = known;
+        false
+    }
     /// See [`Session::close`].
     async fn close(self: Box<Self>) -> Result<(), Fault>;
 }
@@ -66,6 +75,10 @@ impl<A: Adapter> Planned for TypedPlan<A> {
         A::recording(&self.0)
     }
 
+    fn paired(&self) -> bool {
+        A::paired(&self.0)
+    }
+
     async fn connect(&self, context: Context) -> Result<Box<dyn Live>, Fault> {
         Ok(Box::new(A::connect(&self.0, context).await?))
     }
@@ -79,6 +92,10 @@ impl<S: Session> Live for S {
 
     async fn acked(&mut self) -> Result<(), Fault> {
         Session::acked(self).await
+    }
+
+    fn learn(&mut self, known: &Known) -> bool {
+        Session::learn(self, known)
     }
 
     async fn close(self: Box<Self>) -> Result<(), Fault> {

@@ -3,22 +3,24 @@
 //! Order of things for each batch: facts become envelopes → appended to `ingest` together with the adapter's state, one
 //! transaction → acknowledged to the session → the next batch is asked for. So memory is bounded by one batch, and by
 //! what the session holds.
+//!
+//! Several collectors may run one source ([`Environment::turns`]): one writes, the others stand by. Where two sessions at once are the
+//! vendor's to give ([`crate::Adapter::paired`]), those that stand by are connected, too, and hold what they hear until it is written; when
+//! the one that writes dies, another goes on with what it holds, and nothing is missing. `docs/adr/0026` says why.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use model::event::source;
-use model::{Fact, SourceId, Subject, Time};
-use rand::Rng as _;
+use journal::Journal;
+use model::SourceId;
 use service::{Clock, Drain, Seeds};
 
-use crate::aside::Aside;
-use crate::contract::{Batch, Context, Known};
 use crate::fault::Fault;
-use crate::intake::{Handover, Intake};
-use crate::pace::Pace;
-use crate::registry::{Live, Planned};
+use crate::intake::Intake;
+use crate::patient::Patient;
+use crate::registry::Planned;
+use crate::runner::{Runner, Stop};
+use crate::turn;
 
 /// How a source is run. Every bound of the loop is here.
 #[derive(Clone, Debug)]
@@ -45,6 +47,8 @@ pub struct Settings {
     pub backoff_refused: Duration,
     /// Keep vendor frames in the `raw` stream.
     pub keep_raw: bool,
+    /// The most facts that are held while they cannot be written: while another collector writes, or the journal is away.
+    pub held_max: usize,
 }
 
 impl Settings {
@@ -62,6 +66,7 @@ impl Settings {
             backoff_max: Duration::from_secs(3),
             backoff_refused: Duration::from_secs(30),
             keep_raw: false,
+            held_max: 200_000,
         }
     }
 
@@ -85,6 +90,15 @@ pub enum Notice {
         /// The wait before the next attempt.
         retry_in: Duration,
     },
+    /// It is this collector's turn to write, or no longer.
+    Turn {
+        /// It writes.
+        writes: bool,
+        /// It does not, because another collector took its place under the same name.
+        namesake: bool,
+    },
+    /// So many facts are held, because another collector writes them.
+    Held(usize),
     /// Facts are on disk.
     Stored {
         /// How many in this batch.
@@ -131,6 +145,9 @@ pub struct Outcome {
 pub struct Environment {
     /// Where facts go.
     pub intake: Arc<dyn Intake>,
+    /// Where collectors of one source agree on who writes: the journal that `intake` leads to. `None`, and for a recording always: this
+    /// one writes.
+    pub turns: Option<Arc<dyn Journal>>,
     /// The clock.
     pub clock: Clock,
     /// Seeded randomness: jitter.
@@ -143,22 +160,44 @@ pub struct Environment {
 pub async fn run(
     planned: &dyn Planned,
     settings: Settings,
-    env: Environment,
+    mut env: Environment,
     mut notice: impl FnMut(Notice) + Send,
 ) -> Result<Outcome, Error> {
-    let mut runner = Runner {
-        group: format!("collector/{}", settings.source),
-        aside: Aside::new(settings.source.clone()),
-        settings,
-        env,
-        outcome: Outcome::default(),
+    if !settings.recording {
+        let (clock, drain) = (env.clock.clone(), env.drain.clone());
+        env.intake = Arc::new(Patient { intake: env.intake, source: settings.source.clone(), clock, drain });
+    }
+    let group = format!("collector/{}", settings.source);
+    let turns = env.turns.clone().filter(|_| !settings.recording);
+    let Some(journal) = turns else {
+        return tries(Runner::new(settings, env, group, None), planned, &mut notice).await;
     };
+    let (turn, membership) = turn::of(journal, env.clock.clone(), &group, &settings.instance);
+    let source_id = settings.source.clone();
+    let runner = Runner::new(settings, env, group, Some(turn));
+    tokio::select! {
+        biased;
+        outcome = tries(runner, planned, &mut notice) => outcome,
+        error = membership.keep() => Err(Error::Journal { source_id, error }),
+    }
+}
+
+/// Session after session.
+async fn tries(
+    mut runner: Runner,
+    planned: &dyn Planned,
+    notice: &mut (impl FnMut(Notice) + Send),
+) -> Result<Outcome, Error> {
     let mut failures = 0u32;
     loop {
-        let fault = match runner.attempt(planned, &mut failures, &mut notice).await {
+        let fault = match runner.attempt(planned, &mut failures, notice).await {
             Ok(()) => return Ok(runner.outcome),
             Err(Stop::Journal(error)) => {
                 return Err(Error::Journal { source_id: runner.settings.source, error });
+            }
+            Err(Stop::Turn) => {
+                runner.env.clock.sleep(runner.settings.backoff_base).await;
+                continue;
             }
             Err(Stop::Fault(fault)) => fault,
         };
@@ -174,220 +213,4 @@ pub async fn run(
             () = runner.env.clock.sleep(retry_in) => {}
         }
     }
-}
-
-enum Stop {
-    Journal(journal::Error),
-    Fault(Fault),
-}
-
-impl From<journal::Error> for Stop {
-    fn from(e: journal::Error) -> Stop {
-        Stop::Journal(e)
-    }
-}
-
-impl From<Fault> for Stop {
-    fn from(e: Fault) -> Stop {
-        Stop::Fault(e)
-    }
-}
-
-struct Runner {
-    group: String,
-    settings: Settings,
-    env: Environment,
-    outcome: Outcome,
-    aside: Aside,
-}
-
-/// A vendor's clock that is further ahead of ours is broken: the receiver sets such events aside.
-const AHEAD_MS_MAX: i64 = 86_400_000;
-const SEEN_KEY: &[u8] = b"seen";
-const STATE_PREFIX: &str = "state/";
-
-impl Runner {
-    /// One session, from connect to its end. `Ok` means: nothing more to do.
-    async fn attempt(
-        &mut self,
-        planned: &dyn Planned,
-        failures: &mut u32,
-        notice: &mut (impl FnMut(Notice) + Send),
-    ) -> Result<(), Stop> {
-        let known = self.known().await?;
-        let context = Context {
-            source: self.settings.source.clone(),
-            known: known.clone(),
-            clock: self.env.clock.clone(),
-            seeds: self.env.seeds.clone(),
-        };
-        let connect = self.env.clock.timeout(self.settings.connect_timeout, planned.connect(context));
-        let drain = self.env.drain.clone();
-        let session = tokio::select! {
-            biased;
-            () = drain.started() => return Ok(()),
-            session = connect => session,
-        };
-        let mut session = session.unwrap_or_else(|late| Err(Fault::Transient(format!("connect: {late}"))))?;
-        notice(Notice::Connected);
-        if !self.settings.recording {
-            self.write(self.link_up(&known)).await?;
-        }
-        let ended = self.read_on(session.as_mut(), failures, notice).await;
-        match ended {
-            Ok(()) => {
-                if let Err(fault) = session.close().await {
-                    tracing::debug!(source = %self.settings.source, %fault, "goodbye failed");
-                }
-                Ok(())
-            }
-            Err(Stop::Fault(fault)) => {
-                if !self.settings.recording {
-                    let down = source::Disconnected { reason: fault.to_string() };
-                    self.write(self.own(vec![self.link_fact(down)])).await?;
-                }
-                Err(Stop::Fault(fault))
-            }
-            Err(stop) => Err(stop),
-        }
-    }
-
-    /// Reads and writes, the next batch read while the last one is written, until the end or a drain.
-    async fn read_on(
-        &mut self,
-        session: &mut dyn Live,
-        failures: &mut u32,
-        notice: &mut (impl FnMut(Notice) + Send),
-    ) -> Result<(), Stop> {
-        let mut heartbeat = self.env.clock.interval(self.settings.heartbeat_every);
-        let mut alive: Option<Time> = None;
-        let mut round_trip = None;
-        let mut pace = self.settings.speed.map(|speed| Pace::new(speed, self.env.clock.clone()));
-        let mut over = false;
-        let mut pending: Option<Batch> = None;
-        loop {
-            if let Some(batch) = pending.take() {
-                let facts = batch.facts.len() + batch.verbatim.len();
-                let malformed = batch.malformed.len() + usize::try_from(batch.left_out).unwrap_or(usize::MAX);
-                let progress = batch.progress;
-                over |= batch.done;
-                self.write(batch).await?;
-                session.acked().await?;
-                *failures = 0;
-                notice(Notice::Stored { facts, malformed, progress });
-            }
-            let holding = pace.as_ref().is_some_and(|p| !p.is_empty());
-            if over && !holding {
-                return Ok(());
-            }
-            tokio::select! {
-                biased;
-                () = self.env.drain.started() => return Ok(()),
-                due = async { pace.as_mut().expect("held facts have a pace").due().await }, if holding => {
-                    pending = Some(due);
-                }
-                batch = session.next(self.settings.batch_max), if !over && !holding => {
-                    let mut batch = batch?;
-                    let now = Time(self.env.clock.now_ms());
-                    alive = Some(batch.seen_until.unwrap_or(now));
-                    if !batch.facts.is_empty() {
-                        batch.seen_until = alive;
-                    }
-                    round_trip = batch.round_trip_ms.or(round_trip);
-                    if let Some(pace) = pace.as_mut() {
-                        pace.hold(&mut batch);
-                    }
-                    pending = Some(batch);
-                }
-                () = heartbeat.tick(), if !self.settings.recording => {
-                    if let Some(seen) = alive.take() {
-                        let every = self.settings.heartbeat_every.as_millis() as u64;
-                        let beat = source::Heartbeat { round_trip_ms: round_trip.take(), every_ms: Some(every) };
-                        let own = self.own(vec![self.link_fact(beat)]);
-                        pending = Some(Batch { seen_until: Some(seen), ..own });
-                    }
-                }
-            }
-        }
-    }
-
-    /// What earlier sessions left.
-    async fn known(&self) -> Result<Known, Stop> {
-        let mut known = Known::default();
-        for (key, value) in self.env.intake.state(&self.group).await? {
-            if key.as_ref() == SEEN_KEY {
-                let seen = std::str::from_utf8(&value).ok().and_then(|t| t.parse().ok()).map(Time);
-                known.last_seen = seen.map(|seen| within(seen, Time(self.env.clock.now_ms())));
-            } else if let Some(name) = std::str::from_utf8(&key).ok().and_then(|k| k.strip_prefix(STATE_PREFIX)) {
-                known.state.insert(name.to_owned(), value);
-            }
-        }
-        Ok(known)
-    }
-
-    /// `source.connected`, and the gap since the vendor was last seen.
-    fn link_up(&self, known: &Known) -> Batch {
-        let mut facts = vec![self.link_fact(source::Connected::default())];
-        let now = Time(self.env.clock.now_ms());
-        if let Some(from) = known.last_seen.filter(|from| *from < now) {
-            let reason = "the link was down or the collector was not running".to_owned();
-            facts.push(self.link_fact(source::Gap { from, to: now, reason }));
-        }
-        self.own(facts)
-    }
-
-    /// A batch of the runtime's own: it says nothing about how far the vendor was seen.
-    fn own(&self, facts: Vec<Fact>) -> Batch {
-        Batch { facts, ..Batch::default() }
-    }
-
-    /// A fact about the link, told apart by collector instance.
-    fn link_fact(&self, event: impl Into<model::Event>) -> Fact {
-        let now = Time(self.env.clock.now_ms());
-        Fact::new(now, Subject::Source(self.settings.source.clone()), event).leg(self.settings.instance.clone())
-    }
-
-    /// Makes a batch durable: facts, raw frames, state and how far was seen.
-    async fn write(&mut self, batch: Batch) -> Result<(), Stop> {
-        let observed = Time(self.env.clock.now_ms());
-        let source = self.settings.source.clone();
-        self.outcome.facts += (batch.facts.len() + batch.verbatim.len()) as u64;
-        self.outcome.malformed += batch.malformed.len() as u64 + batch.left_out;
-        let vendor_spoke = !batch.facts.is_empty() || batch.seen_until.is_some() || !batch.state.is_empty();
-        let mut raw = if self.settings.keep_raw { batch.raw } else { Vec::new() };
-        raw.extend(self.aside.take(self.env.clock.monotonic(), batch.malformed, batch.left_out));
-        if batch.done {
-            self.aside.report();
-        }
-        if raw.is_empty() && batch.verbatim.is_empty() && !vendor_spoke {
-            return Ok(());
-        }
-        let mut state: Vec<(Bytes, Option<Bytes>)> =
-            batch.state.into_iter().map(|(k, v)| (Bytes::from(format!("{STATE_PREFIX}{k}")), v)).collect();
-        if let Some(seen) = batch.seen_until.filter(|_| !self.settings.recording) {
-            let seen = within(seen, observed).ms().to_string();
-            state.push((Bytes::from_static(SEEN_KEY), Some(Bytes::from(seen))));
-        }
-        let envelopes = batch.facts.into_iter().map(|fact| fact.into_envelope(&source, observed)).collect();
-        let group = self.group.clone();
-        let handover = Handover { group, source, envelopes, verbatim: batch.verbatim, raw, state };
-        self.env.intake.hand_over(handover).await?;
-        Ok(())
-    }
-
-    /// Exponential with jitter; a refusal waits long at once.
-    fn backoff(&self, failures: u32, fault: &Fault) -> Duration {
-        let max = self.settings.backoff_max;
-        let ceiling = match fault {
-            Fault::Refused(_) => self.settings.backoff_refused,
-            _ => max.min(self.settings.backoff_base.saturating_mul(1 << failures.min(16))),
-        };
-        let mut stream = self.env.seeds.stream(&format!("backoff/{}/{failures}", self.settings.source));
-        ceiling.mul_f64(stream.random_range(0.5..=1.0))
-    }
-}
-
-/// How far a vendor was seen: one event with a stamp of the year 9999 must not make everything before it look seen.
-fn within(seen: Time, now: Time) -> Time {
-    if seen.ms().saturating_sub(now.ms()) > AHEAD_MS_MAX { now } else { seen }
 }

@@ -121,6 +121,7 @@ impl World {
         let planned = kind.plan(&serde_json::json!({ "script": self.name })).unwrap();
         let env = Environment {
             intake: Arc::new(adapter::Ingest(Arc::clone(&self.journal))),
+            turns: Some(Arc::clone(&self.journal)),
             clock: self.clock.clone(),
             seeds: Seeds::fixed(7),
             drain: self.drain.clone(),

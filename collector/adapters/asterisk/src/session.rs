@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter::{Adapter, Batch, Context, Fault, Session};
+use adapter::{Adapter, Batch, Context, Fault, Known, Session};
 use ami::link::Link;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -65,6 +65,11 @@ impl Adapter for Asterisk {
 
     fn plan(config: Config) -> Result<Arc<Plan>, Problems> {
         Ok(Arc::new(Plan::of(config)))
+    }
+
+    /// Every manager session hears all events, stamped by the PBX.
+    fn paired(_plan: &Arc<Plan>) -> bool {
+        true
     }
 
     async fn connect(plan: &Arc<Plan>, context: Context) -> Result<Live, Fault> {
@@ -360,6 +365,15 @@ impl Session for Live {
                 self.release(Order::any);
                 self.over = Some(fault);
             }
+        }
+    }
+
+    fn learn(&mut self, known: &Known) -> bool {
+        // Before the snapshot is applied, and what is gone is closed, there is nothing to compare.
+        let settled = self.snapshot.is_none() && self.gone.is_none();
+        match known.last_seen.filter(|_| settled) {
+            Some(seen) => self.translator.learn(&known.state, seen),
+            None => true,
         }
     }
 

@@ -143,6 +143,17 @@ pub struct Mark {
     pub agent: String,
 }
 
+impl Mark {
+    /// Whether AMI's stamp, in microseconds, is that of the same ringing: the log is written first, in the same second or just before its end.
+    /// An agent who refuses every call rings again within the next second, and that is another ringing.
+    pub fn is_of(&self, at_us: i64) -> bool {
+        let begins = self.at_s * 1_000_000;
+        (begins..begins + 1_000_000 + AFTER_THE_LOG_US).contains(&at_us)
+    }
+}
+
+/// So long after the line in the log AMI may tell the same.
+const AFTER_THE_LOG_US: i64 = 200_000;
 /// The most that is remembered as past of one call.
 pub const PAST_MAX: usize = 64;
 /// The most marks kept of one call.
@@ -280,6 +291,9 @@ pub struct Agent {
     pub wrap: Option<Wrap>,
     /// What was said last; `None`: logged out.
     pub said: Option<Said>,
+    /// Its names in queues that it has left while a call with it went on: what is still said of that call says them.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub left_as: BTreeSet<String>,
 }
 
 /// What was said of a queue.
@@ -374,6 +388,14 @@ mod tests {
         assert_eq!(serde_json::from_str::<Call>(&text).unwrap(), call);
         assert_eq!(call.other_half("17.1"), Some("17.2"));
         assert_eq!(serde_json::from_str::<Agent>(r#"{"id":"7"}"#).unwrap().id, "7");
+    }
+
+    #[test]
+    fn a_ringing_is_known_from_the_log_by_its_second_and_the_next_ringing_is_not() {
+        let mark = Mark { at_s: 43, agent: "106".into() };
+        assert!(mark.is_of(43_000_000) && mark.is_of(43_999_999) && mark.is_of(44_003_000), "just over its end");
+        assert!(!mark.is_of(44_995_000), "an agent who refuses every call rings again a second later");
+        assert!(!mark.is_of(42_999_999), "the log is written first");
     }
 
     #[test]

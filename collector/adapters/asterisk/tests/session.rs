@@ -369,6 +369,31 @@ async fn a_gap_is_filled_from_queue_log_and_nothing_is_said_twice() {
 }
 
 #[tokio::test]
+async fn a_line_calls_an_agent_who_left_while_the_phone_rang_by_the_name_in_the_queue() {
+    let mut before = Story::default();
+    let named = |name, interface| {
+        [("Queue", "sales"), ("MemberName", name), ("Interface", interface), ("Status", "1"), ("Paused", "0")]
+    };
+    before.event("QueueMemberAdded", &named("Agent 105", "PJSIP/105"));
+    before.at(0).caller("1").join("1", "sales").at(400).rung("1", "3", "PJSIP/105", "sales");
+    before.at(600).event("QueueMemberRemoved", &named("Agent 105", "PJSIP/105"));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("queue_log");
+    let second = BEGIN_US / 1_000_000;
+    let line = format!("{}|1|sales|Agent 105|RINGNOANSWER|5000\n", second + 5);
+    std::fs::write(&path, line).unwrap();
+    let rows = vec![
+        row("QueueStatus", "QueueEntry", &[("Queue", "sales"), ("Position", "1"), ("Uniqueid", "1"), ("Wait", "10")]),
+        channel("1", "PJSIP/trunk-00000001", "1", "6", "00:00:10", ""),
+    ];
+    let pbx = Pbx::start(Script { rows, clock_us: later(10_000), ..Script::default() });
+    let mut config = config(pbx.port);
+    config.backfill.queue_log = path;
+    let (facts, _) = listen(config, known_after(&before, 900), 250).await;
+    assert_eq!(lines(&facts, "call/1"), ["5000 rona 105 NoAnswer Some(5000)"]);
+}
+
+#[tokio::test]
 async fn facts_of_live_events_carry_no_mark_and_two_sessions_agree_on_every_id() {
     let ids = |facts: &[Fact]| -> Vec<String> {
         facts.iter().filter(|f| f.quality.is_none()).map(|f| f.id(&"pbx1".into()).to_string()).collect()

@@ -20,6 +20,8 @@ use crate::state::{Agent, Member, Said, Wrap};
 const IN_USE: [i32; 4] = [2, 3, 7, 8];
 const RINGING: i32 = 6;
 const UNREACHABLE: [i32; 2] = [4, 5];
+/// The most names of queues that it has left.
+const NAMES_LEFT_MAX: usize = 8;
 /// The most calls that ring or are spoken with one agent at once.
 const CALLS_OF_AGENT_MAX: usize = 64;
 
@@ -67,17 +69,29 @@ impl Translator {
     pub(crate) fn learn_names(&mut self, agent: &Agent) {
         for member in agent.queues.values() {
             for name in [&member.name, &member.interface, &member.device] {
-                if !name.is_empty() && self.names.get(name) != Some(&agent.id) {
-                    if !self.names.contains_key(name) && !self.has_room(self.names.len() / 8) {
-                        self.names.clear(); // names of members who went: those who are there are learned again
-                    }
-                    self.names.insert(name.clone(), agent.id.clone());
+                if self.names.get(name) != Some(&agent.id) {
+                    self.learn_name(name, &agent.id);
                 }
+            }
+        }
+        for name in &agent.left_as {
+            if !self.names.contains_key(name) {
+                self.learn_name(name, &agent.id);
             }
         }
         if is_phone(&agent.device) {
             self.meet_phone(&agent.device);
         }
+    }
+
+    fn learn_name(&mut self, name: &str, id: &str) {
+        if name.is_empty() {
+            return;
+        }
+        if !self.names.contains_key(name) && !self.has_room(self.names.len() / 8) {
+            self.names.clear(); // names of members who went: those who are there are learned again
+        }
+        self.names.insert(name.to_owned(), id.to_owned());
     }
 
     pub(crate) fn person(&self, agent: &str) -> Destination {
@@ -365,8 +379,11 @@ impl Translator {
     /// A membership ends; with the last one the agent is logged out.
     pub(crate) fn leave_queue(&mut self, id: &str, queue: &str, at: i64) {
         let Some(mut agent) = self.agents.remove(id) else { return };
-        if agent.queues.remove(queue).is_some() {
+        if let Some(member) = agent.queues.remove(queue) {
             self.memberships -= 1;
+            if agent.left_as.len() < NAMES_LEFT_MAX {
+                agent.left_as.insert(member.name);
+            }
             let removed = queue::MemberRemoved { agent: id.into() };
             self.say(at, Subject::Queue(queue.into()), removed, format!("member_removed|{queue}|{id}|{at}"));
             self.say_skills(&agent, at);

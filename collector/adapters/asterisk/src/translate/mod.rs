@@ -15,6 +15,7 @@ pub mod channels;
 pub mod desks;
 pub mod devices;
 pub mod dials;
+mod learn;
 pub mod queues;
 pub mod transfers;
 pub mod words;
@@ -80,6 +81,8 @@ pub struct Translator {
     due: BTreeSet<(i64, Due)>,
     facts: VecDeque<Fact>,
     dirty: BTreeSet<String>,
+    /// What another session knows better.
+    unsure: learn::Unsure,
     malformed: Vec<(Bytes, String)>,
 }
 
@@ -109,6 +112,7 @@ impl Translator {
             due: BTreeSet::new(),
             facts: VecDeque::new(),
             dirty: BTreeSet::new(),
+            unsure: learn::Unsure::default(),
             malformed: Vec::new(),
         };
         for (key, value) in known {
@@ -326,13 +330,15 @@ impl Translator {
 
     pub(crate) fn put(&mut self, call: Call) {
         self.weight += call.weight();
-        self.dirty.insert(format!("call/{}", call.id));
+        self.touch("call", &call.id);
         let replaced = self.calls.insert(call.id.clone(), call);
         self.weight -= replaced.map_or(0, |call| call.weight());
     }
 
     pub(crate) fn touch(&mut self, family: &str, id: &str) {
-        self.dirty.insert(format!("{family}/{id}"));
+        let key = format!("{family}/{id}");
+        self.unsure.touched(&key, self.now_us);
+        self.dirty.insert(key);
     }
 
     fn forget(&mut self, id: &str) {

@@ -247,8 +247,7 @@ impl Translator {
         let Some(mut call) = self.call_of(uid).and_then(|id| self.take(&id)) else { return };
         let known = call.alerts.remove(dest);
         let agent = self.agent_of_member(interface, frame.get("MemberName"));
-        let counted =
-            known.is_none() && call.marks.iter().any(|m| m.agent == agent && (m.at_s - at / 1_000_000).abs() <= 1);
+        let counted = known.is_none() && call.marks.iter().any(|mark| mark.agent == agent && mark.is_of(at));
         if !counted && call.over_us.is_none() {
             let device = self.device_of(&agent, interface);
             let queue = frame.get("Queue").map(str::to_owned);
