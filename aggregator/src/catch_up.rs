@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use journal::{Journal, Partition, Stream};
-use service::{Context, Tasks};
+use service::{Clock, Context, Tasks};
 use store::Part;
 use store::reports::{Reports, Taken};
 use tokio::sync::{oneshot, watch};
@@ -19,6 +20,10 @@ use crate::{Error, Result};
 const BATCH: usize = 4_000;
 /// Bytes read at once.
 const BATCH_BYTES: usize = 8 << 20;
+
+/// How often a read is tried again that failed for the moment, and after how long.
+const READ_AGAIN: u32 = 10;
+const READ_PAUSE: Duration = Duration::from_secs(1);
 
 /// How to catch up.
 #[derive(Clone)]
@@ -153,6 +158,7 @@ async fn run(
         journal: Arc::clone(journal),
         store: Arc::clone(store),
         how: how.clone(),
+        clock: context.clock.clone(),
         telemetry: Telemetry::new(),
         folded: Arc::default(),
         total: Arc::new(AtomicU64::new(total)),
@@ -193,6 +199,7 @@ struct Shared {
     journal: Arc<dyn Journal>,
     store: Arc<dyn Reports>,
     how: CatchUp,
+    clock: Clock,
     telemetry: Telemetry,
     folded: Arc<AtomicU64>,
     /// Records to fold, as far as that is known.
@@ -216,6 +223,7 @@ impl Run {
         let rules = shared.how.rules;
         let mut shard = Shard::open(store, self.partition, self.taken, self.start, None, rules).await?;
         shard.next = shard.next.max(self.start);
+        let mut failures = 0;
         while let Some(most) = self.target.most(shared, self.partition, self.start, shard.next).await? {
             let before = shard.next;
             match shared.journal.read(stream, number, shard.next, most, BATCH_BYTES).await {
@@ -226,9 +234,17 @@ impl Run {
                         shard.next = offset + 1;
                         shard.unsaved += 1;
                     }
+                    // A broker that went away is back in a moment; all that was folded would have to be folded again.
+                    other if other.class() == journal::Class::Transient && failures < READ_AGAIN => {
+                        failures += 1;
+                        tracing::warn!(part = %shard.part(), error = %other, failures, "not read, trying again");
+                        shared.clock.sleep(READ_PAUSE).await;
+                        continue;
+                    }
                     other => return Err(other.into()),
                 },
             }
+            failures = 0;
             if shard.next == before {
                 break; // the end moved back: nothing more is there
             }

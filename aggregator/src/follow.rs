@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use journal::{Consumer, Delivery, Generation, Journal, Partition, Position, Stream, Subscription};
 use model::Time;
 use service::Context;
+use service::config::Millis;
 use service::health::{Check, Pulse};
 use service::retry::{Backoff, Policy};
 use store::Part;
@@ -21,6 +22,7 @@ use crate::config::Config;
 use crate::rules::Rules;
 use crate::saving::{Saver, Saving};
 use crate::shard::{Scope, Shard};
+use crate::sounding::{self, Sounding};
 use crate::telemetry::Telemetry;
 use crate::tell::{self, Outbox};
 use crate::{Error, GROUP, Result, house};
@@ -28,14 +30,18 @@ use telling::{Grid, Told};
 
 /// How often a partition's own frame is told when nothing changes, and the lag is measured.
 const FOLD_EVERY: Duration = Duration::from_secs(1);
-/// The same while there is a lag.
-const BEHIND_EVERY: Duration = Duration::from_millis(250);
+/// The same while events come: doors let in by it, and screens tell their age by it.
+const BUSY_EVERY: Duration = Duration::from_millis(250);
 /// How often calls are looked for of which nothing was heard for long.
 const RETIRE_EVERY: Duration = Duration::from_secs(60);
 /// The loop must turn at least so often: a checkpoint that is repeated holds it up to the last.
 const PULSE: Duration = Duration::from_secs(120);
+/// Events that are put into one checkpoint, where one partition has not more.
+const PORTION_EVENTS: u64 = 2_000;
 /// A membership that lasted so long was a good one: what ended it has nothing to do with what ended the one before.
 const STABLE: Duration = Duration::from_secs(10);
+/// Between attempts to join the group: what is needed may be back at any moment, and each second is one of old figures.
+const REJOIN: Policy = Policy { first: Millis::new(250), max: Millis::seconds(3), stable_after: Millis::seconds(30) };
 /// Behind by more records than this, health is degraded.
 const LAG_MAX: u64 = 50_000;
 
@@ -77,11 +83,9 @@ struct Membership<'a> {
     rows_told_at: Duration,
     details_told_at: Duration,
     retired_at: Duration,
-    saved_at: Duration,
-    /// Records not folded yet, when last measured.
+    /// Records not folded yet, and folded, when last measured.
     behind: u64,
-    /// All that the journal took for `ingest` before this is admitted, when last measured.
-    admitted_at: Time,
+    folded: u64,
     /// Whether details are put off.
     holds_details: bool,
 }
@@ -113,7 +117,7 @@ impl Follower {
         self.rules.agree(&*self.store).await?;
         let check = self.context.health.check("membership");
         let clock = &self.context.clock;
-        let mut backoff = Backoff::new(Policy::default(), self.context.seeds.stream("rejoin"), clock.clone());
+        let mut backoff = Backoff::new(REJOIN, self.context.seeds.stream("rejoin"), clock.clone());
         self.keep_house()?;
         while !self.context.drain.is_started() {
             let joined = clock.monotonic();
@@ -141,7 +145,6 @@ impl Follower {
             .batch(self.config.batch_records, self.config.batch_bytes.to_usize());
         let consumer = self.journal.subscribe(subscription).await?;
         check.ok();
-        let now = self.context.clock.monotonic();
         let mut member = Membership {
             of: self,
             generation: consumer.generation(),
@@ -158,9 +161,8 @@ impl Follower {
             rows_told_at: Duration::ZERO,
             details_told_at: Duration::ZERO,
             retired_at: Duration::ZERO,
-            saved_at: now,
             behind: 0,
-            admitted_at: Time(i64::MAX),
+            folded: 0,
             holds_details: false,
         };
         let outcome = member.run().await;
@@ -176,9 +178,8 @@ impl Follower {
 
     /// What goes on beside the fold: heartbeats and retention.
     fn keep_house(&self) -> Result<()> {
-        let (journal, context, every) = (Arc::clone(&self.journal), self.context.clone(), self.config.heartbeat);
         let full = |full: service::tasks::Full| Error::Task(full.to_string());
-        self.context.tasks.spawn("heartbeat", house::beat(journal, context, every)).map_err(full)?;
+        journal::beat::start(&self.journal, &self.context, self.config.heartbeat.duration()).map_err(full)?;
         let (calls, rows) = (self.config.keep_calls, self.config.keep_rows);
         if calls.is_some() || rows.is_some() {
             let work = house::sweep(Arc::clone(&self.store), self.context.clone(), calls, rows);
@@ -257,7 +258,12 @@ impl Membership<'_> {
     }
 
     fn fold_every(&self) -> Duration {
-        if self.behind > 0 { BEHIND_EVERY } else { FOLD_EVERY }
+        if self.behind > 0 || self.folded != self.reached() { BUSY_EVERY } else { FOLD_EVERY }
+    }
+
+    /// How far all partitions are folded.
+    fn reached(&self) -> u64 {
+        self.shards.values().map(|shard| shard.next).sum()
     }
 
     /// How long until something is to be done by itself.
@@ -269,8 +275,8 @@ impl Membership<'_> {
         } else if self.telling.is_none() && self.has_news(Scope { rows: true, details: self.tells_details(now) }) {
             due = due.min(self.rows_told_at + telling::rows_every(&self.of.config));
         }
-        if self.saving.is_none() && self.unsaved() > 0 {
-            due = due.min(self.saved_at + self.of.config.checkpoint_every.duration());
+        if let Some(at) = self.save_at() {
+            due = due.min(at);
         }
         due.saturating_sub(now)
     }
@@ -287,35 +293,31 @@ impl Membership<'_> {
             self.gather(now, self.scope(now));
             self.begin_to_tell();
         }
-        let unsaved = self.unsaved();
-        let late = now >= self.saved_at + self.of.config.checkpoint_every.duration();
-        if self.saving.is_none() && unsaved > 0 && (late || unsaved >= self.of.config.checkpoint_events) {
-            self.save().await?;
+        if self.save_at().is_some_and(|at| now >= at) {
+            self.save(PORTION_EVENTS).await?;
         }
         Ok(())
     }
 
-    /// Measures the lag, and tells how far each partition is.
+    /// Measures the lag, and tells how far each partition is. While the journal does not answer, what was measured last is said: it
+    /// stays true, and grows old.
     async fn measure(&mut self) -> Result<()> {
-        let (mut lag, at) = (0, self.wall());
-        let retire = self.now() >= self.retired_at + RETIRE_EVERY;
-        if retire {
+        let at = self.wall();
+        if self.now() >= self.retired_at + RETIRE_EVERY {
             self.retired_at = self.now();
+            self.shards.values_mut().for_each(|shard| shard.retire(at));
         }
-        self.admitted_at = tell::admitted_at(&*self.of.journal).await?;
-        let mut current_at = self.admitted_at.min(at);
         let partitions: Vec<Partition> = self.shards.keys().copied().collect();
-        let ends = self.of.journal.ends(&partitions).await?;
-        for (shard, end) in self.shards.values_mut().zip(ends) {
-            shard.end = end;
-            if retire {
-                shard.retire(at);
-            }
-            lag += shard.end.saturating_sub(shard.next);
-            current_at = current_at.min(shard.current_at(at));
-            self.outbox.add_fold(shard, at.min(self.admitted_at), &self.of.context.instance);
+        if let Some(found) = sounding::sound_soon(&*self.of.journal, &self.of.context.clock, &partitions).await? {
+            self.shards.values_mut().zip(found).for_each(|(shard, sounding)| shard.sounded(sounding));
         }
-        self.behind = lag;
+        let (mut lag, mut current_at) = (0, at);
+        for shard in self.shards.values() {
+            lag += shard.end() - shard.next;
+            current_at = current_at.min(shard.current_at());
+            self.outbox.add_fold(shard, at, &self.of.context.instance);
+        }
+        (self.behind, self.folded) = (lag, self.reached());
         self.holds_details = at - current_at > self.of.config.details_wait.signed();
         self.tells_position = true;
         self.of.telemetry.lag.set(lag as f64);
@@ -327,18 +329,38 @@ impl Membership<'_> {
         Ok(())
     }
 
-    /// Begins a checkpoint of all partitions that went on. Rows are told before they are stored: an heir tells its views
+    /// When the next checkpoint is to begin, unless one is being written or nothing went on.
+    fn save_at(&self) -> Option<Duration> {
+        if self.saving.is_some() {
+            return None;
+        }
+        let oldest = self.shards.values().filter(|shard| shard.unsaved > 0).map(|shard| shard.saved_at).min()?;
+        let is_full = self.unsaved() >= self.of.config.checkpoint_events;
+        Some(if is_full { oldest } else { oldest + self.of.config.checkpoint_every.duration() })
+    }
+
+    /// Begins a checkpoint of the partitions whose last one is longest ago, and so many that they have not more than these events, but of
+    /// one at least: what is put together for it holds up the fold. Rows are told before they are stored: an heir tells its views
     /// anew, but of the rows only those that it changes.
-    async fn save(&mut self) -> Result<()> {
-        self.saved_at = self.now();
+    async fn save(&mut self, most: u64) -> Result<()> {
+        let now = self.now();
         self.shards.values_mut().for_each(Shard::hurry_rows);
-        self.tell(self.saved_at, self.tells_details(self.saved_at)).await?;
+        self.tell(now, self.tells_details(now)).await?;
         if !self.outbox.is_empty() {
-            return Ok(()); // the journal takes nothing just now: later, both
+            // The journal takes nothing just now: later, both.
+            self.shards.values_mut().for_each(|shard| shard.saved_at = now);
+            return Ok(());
         }
         let at = self.wall();
-        let (mut changes, mut told, mut parts) = (Vec::new(), Vec::new(), Vec::new());
-        for (partition, shard) in self.shards.iter_mut().filter(|(_, shard)| shard.unsaved > 0) {
+        let (mut changes, mut told, mut parts, mut events) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        let mut waiting: Vec<_> = self.shards.iter_mut().filter(|(_, shard)| shard.unsaved > 0).collect();
+        waiting.sort_by_key(|(_, shard)| shard.saved_at);
+        for (partition, shard) in waiting {
+            events += shard.unsaved;
+            if events > most && !parts.is_empty() {
+                break;
+            }
+            shard.saved_at = now;
             let mut snapshot = shard.snapshot().await;
             told.extend(tell::records(shard, &mut snapshot, at));
             changes.push(snapshot.change);
@@ -366,7 +388,7 @@ impl Membership<'_> {
             self.saved(outcome)?;
         }
         if self.unsaved() > 0 {
-            self.save().await?;
+            self.save(u64::MAX).await?;
             if let Some((saving, _)) = &mut self.saving {
                 let outcome = saving.done().await;
                 self.saved(outcome)?;
@@ -393,19 +415,29 @@ impl Membership<'_> {
     }
 
     async fn assigned(&mut self, partitions: &[Partition]) -> Result<()> {
+        let journal = Arc::clone(&self.of.journal);
         let parts: Vec<Part> = partitions.iter().map(|(stream, number)| Part::new(stream.name(), *number)).collect();
-        let taken = self.of.store.take(&self.of.context.instance, &self.of.journal.identity(), &parts).await?;
-        let at = self.wall();
+        let taken = self.of.store.take(&self.of.context.instance, &journal.identity(), &parts).await?;
         let told_as = Some(self.generation.number);
         for (partition, taken) in partitions.iter().zip(taken) {
             let (stream, number) = *partition;
-            let start = self.of.journal.earliest(stream, number).await?;
+            let start = journal.earliest(stream, number).await?;
             let mut shard = Shard::open(&*self.of.store, *partition, taken, start, told_as, self.of.rules).await?;
             self.consumer.lock().await.seek(shard.position()).await?;
             tracing::info!(part = %shard.part(), next = shard.next, fence = shard.held.fence, "partition taken");
-            shard.renew();
+            let at = self.wall();
+            let clock = &self.of.context.clock;
+            let sounded = sounding::sound_soon(&*journal, clock, &[*partition]).await?;
+            let sounding = match sounded.and_then(|found| found.first().copied()) {
+                Some(sounding) => sounding,
+                None => Sounding { end: journal.end(stream, number).await?, ..Sounding::default() },
+            };
+            let oldest = sounding::oldest_from(&*journal, shard.position(), sounding.end);
+            if let Ok(Ok(Some(at))) = clock.timeout(sounding::WITHIN, oldest).await {
+                shard.is_current_until(at);
+            }
+            shard.begin(sounding, self.now());
             self.outbox.add(&mut shard, at, Scope { rows: true, details: true });
-            shard.end = self.of.journal.end(stream, number).await?;
             self.outbox.add_fold(&shard, at, &self.of.context.instance);
             self.shards.insert(*partition, shard);
         }

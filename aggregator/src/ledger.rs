@@ -70,7 +70,7 @@ impl Ledger {
             kept.used = self.uses;
             // Copied only while a checkpoint of it is being written.
             let block = Arc::make_mut(&mut kept.block);
-            let row = block.rows.entry(key.start).or_default();
+            let row = block.rows.or_default(key.start);
             row.plus(difference);
             if row.is_zero() {
                 block.rows.remove(&key.start);

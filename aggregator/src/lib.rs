@@ -26,6 +26,7 @@ mod rebuild;
 mod rules;
 mod saving;
 mod shard;
+mod sounding;
 mod states;
 mod telemetry;
 mod tell;

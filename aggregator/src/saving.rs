@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use journal::{Entry, Generation, Journal};
+use service::config::Millis;
 use service::retry::{Backoff, Policy};
 use service::{Context, Tasks};
 use store::Reports;
@@ -14,6 +15,8 @@ use crate::{Error, Result, tell};
 
 /// Attempts after the drain has started.
 const LAST_ATTEMPTS: u32 = 3;
+/// Between attempts to write a checkpoint: what is needed may be back at any moment, and figures wait for it.
+const AGAIN: Policy = Policy { first: Millis::new(250), max: Millis::seconds(3), stable_after: Millis::seconds(30) };
 
 /// Writes checkpoints.
 #[derive(Clone)]
@@ -60,7 +63,7 @@ impl Saver {
     async fn save(&self, changes: &[Change], mut told: Vec<Entry>, holder: Generation) -> Result<()> {
         let check = self.context.health.check("store");
         let clock = &self.context.clock;
-        let mut backoff = Backoff::new(Policy::default(), self.context.seeds.stream("checkpoint"), clock.clone());
+        let mut backoff = Backoff::new(AGAIN, self.context.seeds.stream("checkpoint"), clock.clone());
         let begin = clock.monotonic();
         loop {
             let outcome = self.attempt(changes, &mut told, holder).await;

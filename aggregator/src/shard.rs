@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
-use journal::{Batch, Partition, Position};
+use journal::{Batch, Partition, Position, Record};
 use model::envelope::{Parsed, Reader};
 use model::{CallId, Envelope, Subject, Time};
 use stats::fold::{Changes, PartitionFold};
@@ -15,6 +16,7 @@ use store::reports::{BlockKey, Change, Held, Reports, StoredCall, Taken};
 
 use crate::ledger::Ledger;
 use crate::rules::Rules;
+use crate::sounding::{Sounding, Soundings};
 use crate::telemetry::Telemetry;
 use crate::{Result, states};
 
@@ -37,16 +39,18 @@ pub(crate) struct Shard {
     pub(crate) held: Held,
     /// The next offset to fold.
     pub(crate) next: u64,
-    /// The end of the partition when it was last looked at.
-    pub(crate) end: u64,
+    /// How far the partition is, and how old what is folded.
+    soundings: Soundings,
+    /// Where the partition ended when it was taken: what a former owner has told is of events before this.
+    told_before: u64,
     /// The time of the latest event.
     pub(crate) as_of: Time,
-    /// When the journal took the latest record that is folded.
-    recorded_at: Time,
     /// Whether live details (calls, agents, devices) are as old as this, because they were put off.
     pub(crate) details_held_since: Option<Time>,
     /// Events folded since the last snapshot.
     pub(crate) unsaved: u64,
+    /// When the last snapshot was taken, on the monotonic clock.
+    pub(crate) saved_at: Duration,
     /// The [generation](journal::Generation::number) at which the partition came to us: what is told later, by a later owner, has a
     /// greater one, whatever a power cut or a new store does to the fences. `None`: nothing is told.
     told_as: Option<u64>,
@@ -57,7 +61,9 @@ pub(crate) struct Shard {
     ledger: Ledger,
     rules: Rules,
     changed: Changed,
-    /// Closed calls that are being written: newer here than in the store.
+    /// Whether a snapshot is being written: what is in it is newer than what is in the store.
+    saving: bool,
+    /// Closed calls that are being written.
     in_flight: HashMap<CallId, StoredCall>,
     /// Hashes of all calls of the partition there ever were, when we have folded it from its beginning.
     known: Option<HashSet<u64>>,
@@ -156,11 +162,12 @@ impl Shard {
             partition,
             next: taken.next.unwrap_or(start),
             held: taken.held,
-            end: 0,
+            soundings: Soundings::default(),
+            told_before: 0,
             as_of,
-            recorded_at: Time(0),
             details_held_since: None,
             unsaved: 0,
+            saved_at: Duration::ZERO,
             told_as,
             chunk: if told_as.is_some() { LIVE_CHUNK } else { BULK_CHUNK },
             reader: Reader::default(),
@@ -168,6 +175,7 @@ impl Shard {
             ledger: Ledger::new(resumed.newest_hour),
             rules,
             changed: Changed::default(),
+            saving: false,
             in_flight: HashMap::new(),
             known: taken.next.is_none().then(HashSet::new),
         })
@@ -186,32 +194,85 @@ impl Shard {
         Position::new(self.partition.0, self.partition.1, self.next)
     }
 
+    /// The partition is ours; so far it was when it was taken. Everything is told anew.
+    pub(crate) fn begin(&mut self, sounding: Sounding, now: Duration) {
+        self.saved_at = now;
+        self.sounded(sounding);
+        self.told_before = sounding.end;
+        self.renew();
+    }
+
     /// Folds a batch. What was folded before (the offsets below [`Self::next`]) is skipped. What changed is taken out once, at the
     /// end, or, when nobody waits for it, not before [`Self::settle`]: a call is counted once for all its events until then.
     pub(crate) async fn ingest(&mut self, store: &dyn Reports, batch: &Batch, telemetry: &Telemetry) -> Result<()> {
         for records in batch.records.chunks(self.chunk) {
-            let (next, mut waiting) = (self.next, Vec::new());
-            for record in records.iter().filter(|record| record.offset >= next) {
-                match self.reader.read(&record.value) {
-                    Ok(Parsed::Known(event)) if self.is_stored(&event.subject) => waiting.push(event),
-                    Ok(Parsed::Known(event)) => self.apply(event, telemetry),
-                    Ok(Parsed::Unknown(head)) => telemetry.unknown(&head.ty),
-                    Err(error) => telemetry.malformed(self.part(), record.offset, &error),
-                }
+            let next = self.next;
+            let new = records.iter().filter(|record| record.offset >= next);
+            if self.told_as.is_some() && next < self.told_before {
+                self.retrace(store, new, telemetry).await?;
+            } else {
+                self.advance(store, new, telemetry).await?;
             }
-            self.load_calls(store, &waiting).await?;
-            waiting.into_iter().for_each(|event| self.apply(event, telemetry));
             let Some(last) = records.last() else { continue };
             if last.offset >= self.next {
                 self.unsaved += last.offset + 1 - self.next;
                 telemetry.folded(last.offset + 1 - self.next);
                 self.next = last.offset + 1;
-                self.recorded_at = self.recorded_at.max(Time(last.recorded_at_ms));
+                self.soundings.folded(self.next);
             }
             tokio::task::yield_now().await;
         }
         self.next = self.next.max(batch.next);
+        self.soundings.folded(self.next);
         if self.told_as.is_some() { self.settle(store).await } else { Ok(()) }
+    }
+
+    async fn advance(
+        &mut self,
+        store: &dyn Reports,
+        records: impl Iterator<Item = &Record>,
+        telemetry: &Telemetry,
+    ) -> Result<()> {
+        let mut waiting = Vec::new();
+        for record in records {
+            match self.read(record, telemetry) {
+                Some(event) if self.is_stored(&event.subject) => waiting.push(event),
+                Some(event) => self.apply(event, telemetry),
+                None => {}
+            }
+        }
+        self.load_calls(store, &waiting).await?;
+        waiting.into_iter().for_each(|event| self.apply(event, telemetry));
+        Ok(())
+    }
+
+    /// Goes the way once more that a former owner has gone, event by event. He may have told of a row that a call had touched only between
+    /// two of its events, and who takes out what changed less often than he did would never speak of it again.
+    async fn retrace(
+        &mut self,
+        store: &dyn Reports,
+        records: impl Iterator<Item = &Record>,
+        telemetry: &Telemetry,
+    ) -> Result<()> {
+        let events: Vec<Envelope> = records.filter_map(|record| self.read(record, telemetry)).collect();
+        let stored = events.iter().filter(|event| self.is_stored(&event.subject)).count();
+        if stored > 0 {
+            self.load_calls(store, &events).await?;
+        }
+        for event in events {
+            self.apply(event, telemetry);
+            self.settle(store).await?;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, record: &Record, telemetry: &Telemetry) -> Option<Envelope> {
+        match self.reader.read(&record.value) {
+            Ok(Parsed::Known(event)) => return Some(event),
+            Ok(Parsed::Unknown(head)) => telemetry.unknown(&head.ty),
+            Err(error) => telemetry.malformed(self.part(), record.offset, &error),
+        }
+        None
     }
 
     fn apply(&mut self, event: Envelope, telemetry: &Telemetry) {
@@ -289,9 +350,24 @@ impl Shard {
         changed.others.extend(changes.sources.into_iter().map(Subject::Source));
     }
 
-    /// A moment such that all that the journal took before it is folded; `at` is now. As far as [`Self::end`] is true.
-    pub(crate) fn current_at(&self, at: Time) -> Time {
-        if self.next >= self.end { at } else { self.recorded_at.min(at) }
+    /// A moment such that all that the journal took before it, here or for `ingest`, is folded.
+    pub(crate) fn current_at(&self) -> Time {
+        self.soundings.current_at()
+    }
+
+    /// How far the partition was when that was last found out, or where we are by now.
+    pub(crate) fn end(&self) -> u64 {
+        self.soundings.end().max(self.next)
+    }
+
+    /// It was found out how far the partition is.
+    pub(crate) fn sounded(&mut self, sounding: Sounding) {
+        self.soundings.sounded(sounding, self.next);
+    }
+
+    /// All that the journal took before this moment is folded.
+    pub(crate) fn is_current_until(&mut self, at: Time) {
+        self.soundings.is_current_until(at);
     }
 
     /// Whether there is news of this scope.
@@ -321,15 +397,16 @@ impl Shard {
     }
 
     /// Every view there is, as news: at start and takeover.
-    pub(crate) fn renew(&mut self) {
+    fn renew(&mut self) {
         for view in self.fold.views() {
             self.changed.view(view.key(), Some(view));
         }
     }
 
-    /// Calls of which nothing was heard for half a day give their place in the queue back, as news.
+    /// Calls of which nothing was heard for half a day give their place in the queue back, as news. They leave memory, so all of them must be
+    /// in the store by then: not while that is still being written.
     pub(crate) fn retire(&mut self, now: Time) {
-        if self.told_as.is_some() && self.unsaved == 0 {
+        if self.told_as.is_some() && self.unsaved == 0 && !self.saving {
             for (key, view) in self.fold.retire_stale(now) {
                 self.changed.view(key, view);
             }
@@ -376,7 +453,7 @@ impl Shard {
         let leaves = |call: &&StoredCall| call.is_closed() || retired.contains(call.id());
         self.in_flight = calls.iter().filter(leaves).map(|call| (call.id().clone(), call.clone())).collect();
         self.fold.evict_closed();
-        self.unsaved = 0;
+        (self.unsaved, self.saving) = (0, true);
         let blocks = self.ledger.take_dirty(self.next);
         Snapshot {
             change: Change { held: self.held.clone(), next: self.next, calls, blocks, states },
@@ -387,6 +464,7 @@ impl Shard {
 
     /// The last snapshot was written.
     pub(crate) fn saved(&mut self) {
+        self.saving = false;
         self.in_flight.clear();
         let rows = self.changed.totals.rows.iter().chain(&self.changed.details.rows);
         self.ledger.evict(self.rules.blocks_kept, &rows.map(BlockKey::of).collect());
@@ -403,3 +481,6 @@ fn hash(id: &CallId) -> u64 {
     id.hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests;

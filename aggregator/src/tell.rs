@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use journal::{Commit, Entry, Generation, Journal, Stream};
+use journal::{Commit, Entry, Generation, Stream};
 use model::Time;
 use stats::RowKey;
 use store::Part;
 use store::frame::{self, Body, DETAILS_VIEW, FOLD_VIEW, Fold, Frame, PartialRow, RING_MS};
 
+use crate::GROUP;
 use crate::shard::{Scope, Shard, Snapshot};
-use crate::{GROUP, Result};
 
 /// The most entries of one append.
 const PORTION_ENTRIES: usize = 4_000;
@@ -47,15 +47,13 @@ impl Outbox {
         }
     }
 
-    /// Adds the partition's own frame: how far it is.
-    pub(crate) fn add_fold(&mut self, shard: &Shard, at: Time, owner: &str) {
-        let end = shard.end.max(shard.next);
-        let fold =
-            Fold { part: shard.part().to_string(), owner: owner.to_owned(), next: shard.next, end, complete: true };
+    /// Adds the partition's own frame: how far it is. `now`: rows that are still to be told are as old as the last that were.
+    pub(crate) fn add_fold(&mut self, shard: &Shard, now: Time, owner: &str) {
+        let (part, owner, next, end) = (shard.part().to_string(), owner.to_owned(), shard.next, shard.end());
+        let fold = Fold { part, owner, next, end, complete: true };
         let frame = |at| frame(shard, at, Body::Fold(fold.clone())).to_json().into();
-        // Rows that are still to be told are as old as the last that were.
-        let rows_at = if shard.has_rows() { at + -self.rows_every_ms } else { at };
-        self.put(key(shard, FOLD_VIEW), frame(shard.current_at(at).min(rows_at)));
+        let rows_at = if shard.has_rows() { now + -self.rows_every_ms } else { now };
+        self.put(key(shard, FOLD_VIEW), frame(shard.current_at().min(rows_at)));
         // Said only while it differs; afterwards taken back.
         match shard.details_held_since {
             Some(since) => self.put(key(shard, DETAILS_VIEW), frame(since)),
@@ -178,29 +176,11 @@ pub(crate) fn ours(entries: Vec<Entry>, holder: Generation) -> Commit {
     Commit { entries, group: GROUP.to_owned(), fence: Some(holder), ..Commit::default() }
 }
 
-/// The receiver's group: what it has not admitted yet is not in the figures either.
-const ADMITTING: &str = "receiver";
-
-/// A moment such that all that the journal took for `ingest` before it is admitted; the end of time when all is.
-pub(crate) async fn admitted_at(journal: &dyn Journal) -> Result<Time> {
-    let mut admitted = Time(i64::MAX);
-    for position in journal.committed(ADMITTING).await? {
-        let (stream, partition, next) = (position.stream, position.partition, position.offset);
-        if stream == Stream::Ingest && journal.end(stream, partition).await? > next {
-            // What cannot be read here is the receiver's to step over; it says nothing of the age.
-            if let Ok(batch) = journal.read(stream, partition, next, 1, 1).await {
-                admitted = batch.records.first().map_or(admitted, |first| admitted.min(Time(first.recorded_at_ms)));
-            }
-        }
-    }
-    Ok(admitted)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use journal::Subscription;
     use journal::memory::Memory;
+    use journal::{Journal, Subscription};
     use service::Clock;
 
     #[tokio::test]

@@ -126,6 +126,32 @@ async fn rows_that_are_stored_were_told_whenever_their_owner_dies() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_only_a_dead_owner_saw_touched_is_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, store) = (memory(1), sqlite(dir.path(), "store.db").await);
+    let never_stores = Config { checkpoint_every: Millis::seconds(3_600), ..config() };
+    let running = Running::start("aggregator-1", &journal, &store, never_stores);
+    let subject = || Subject::Call("c1".into());
+    // The call is first heard of in one interval, and began in the one before.
+    let border = (Clock::system().now_ms() / 3_600_000 - 2) * 3_600_000;
+    publish(&journal, &[event(subject(), border + 1_000, Offered::default())]).await;
+    let told = async || {
+        let known = known(&journal).await.into_values();
+        let row = |frame: Frame| if let Body::Row(partial) = frame.body { Some(partial) } else { None };
+        let rows: Vec<_> = known.filter_map(row).filter(|partial| partial.key.dim == Dim::Tenant).collect();
+        rows.into_iter().filter(|partial| !partial.row.is_zero()).map(|partial| partial.key.start).collect::<Vec<_>>()
+    };
+    until("its row is told", async || told().await == [Time(border)]).await;
+    running.kill().await;
+    assert!(rows_stored(&store).await.is_empty(), "nothing is stored: the heir begins at the beginning");
+    publish(&journal, &[event(subject(), border - 1_000, Offered::default())]).await;
+    let running = Running::start("aggregator-2", &journal, &store, config());
+    until("all is folded", async || caught_up(&journal, &store).await).await;
+    running.stop().await;
+    assert_told_as_stored(&journal, &store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_open_call_is_shown_while_it_lives_and_again_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, store) = (memory(2), sqlite(dir.path(), "store.db").await);

@@ -94,6 +94,7 @@ impl Component for Pusher {
             };
             context.tasks.spawn("mirror", mirror.run())?;
         }
+        journal::beat::start(&journal, &context, journal::beat::EVERY)?;
         let follow = Follow {
             journal,
             reports: Arc::clone(&reports),

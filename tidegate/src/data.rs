@@ -61,6 +61,15 @@ pub(crate) async fn open_existing(data: &Data, clock: &Clock) -> Result<Opened> 
     open_parts(&journal_config(&data.data), &store_config(data)?, clock).await
 }
 
+/// Opens the store of a directory that must be there, or the one that `--store` names: who only reads reports needs no journal, and of
+/// a deployment over Kafka there is none in any directory.
+pub(crate) async fn store_existing(data: &Data) -> Result<Arc<dyn Reports>> {
+    if data.store.is_none() {
+        there(&data.data)?;
+    }
+    store_config(data)?.open().await
+}
+
 /// Opens the journal of a directory that must be there, and nothing else of it.
 pub(crate) async fn journal_existing(dir: &Path, clock: &Clock) -> Result<Arc<dyn Journal>> {
     there(dir)?;

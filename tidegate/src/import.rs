@@ -148,7 +148,8 @@ async fn write(
     journal: &Arc<dyn Journal>,
     clock: &Clock,
 ) -> Result<(runtime::Outcome, receiver::Outcome)> {
-    let env = |intake| Environment { intake, clock: clock.clone(), seeds: Seeds::fixed(0), drain: Drain::new() };
+    let env =
+        |intake| Environment { intake, turns: None, clock: clock.clone(), seeds: Seeds::fixed(0), drain: Drain::new() };
     match front {
         Front::Direct(direct) => {
             let intake: Arc<dyn Intake> = Arc::clone(&direct) as _;

@@ -7,9 +7,10 @@ use pusher::report::ask::{Asker, Bounds, CallsAsked, IntervalsAsked};
 use pusher::report::{self, flat};
 use serde_json::Map;
 use service::{Clock, Error, Result};
+use store::Reports;
 
 use crate::cli::{Agents, Calls, Format, Intervals, Range, What};
-use crate::data::{self, Opened, open_existing};
+use crate::data;
 
 pub(crate) async fn run(what: What) -> Result<()> {
     let range = match &what {
@@ -17,18 +18,18 @@ pub(crate) async fn run(what: What) -> Result<()> {
         What::Agents(args) => &args.range,
         What::Calls(args) => &args.range,
     };
-    let clock = Clock::system();
-    let opened = open_existing(&range.data, &clock).await?;
-    let directory = data::directory(&opened.store).await?;
-    let asker = Asker { directory: &directory, tenant: None, now: Time(clock.now_ms()), bounds: Bounds::default() };
+    let store = data::store_existing(&range.data).await?;
+    let directory = data::directory(&store).await?;
+    let now = Time(Clock::system().now_ms());
+    let asker = Asker { directory: &directory, tenant: None, now, bounds: Bounds::default() };
     match what {
-        What::Intervals(args) => intervals(&args, &opened, &directory, &asker).await,
-        What::Agents(args) => agents(&args, &opened, &directory, &asker).await,
-        What::Calls(args) => calls(&args, &opened, &asker).await,
+        What::Intervals(args) => intervals(&args, store.as_ref(), &directory, &asker).await,
+        What::Agents(args) => agents(&args, store.as_ref(), &directory, &asker).await,
+        What::Calls(args) => calls(&args, store.as_ref(), &asker).await,
     }
 }
 
-async fn intervals(args: &Intervals, opened: &Opened, directory: &Directory, asker: &Asker<'_>) -> Result<()> {
+async fn intervals(args: &Intervals, store: &dyn Reports, directory: &Directory, asker: &Asker<'_>) -> Result<()> {
     let asked = IntervalsAsked {
         interval: Some(args.interval.clone()),
         by: Some(args.by.clone()),
@@ -39,20 +40,19 @@ async fn intervals(args: &Intervals, opened: &Opened, directory: &Directory, ask
         ..asked(&args.range)
     };
     let asked = asker.intervals(&asked).map_err(refused)?;
-    let found =
-        report::intervals::intervals(opened.store.as_ref(), directory, &asked, asker.now).await.map_err(failed)?;
+    let found = report::intervals::intervals(store, directory, &asked, asker.now).await.map_err(failed)?;
     write(args.range.format, &asked.head(), &found)
 }
 
-async fn agents(args: &Agents, opened: &Opened, directory: &Directory, asker: &Asker<'_>) -> Result<()> {
+async fn agents(args: &Agents, store: &dyn Reports, directory: &Directory, asker: &Asker<'_>) -> Result<()> {
     let cohort = Some(args.cohort.to_string());
     let asked = IntervalsAsked { interval: Some(args.interval.clone()), cohort, ..asked(&args.range) };
     let asked = asker.agents(&asked).map_err(refused)?;
-    let found = report::agents::agents(opened.store.as_ref(), directory, &asked, asker.now).await.map_err(failed)?;
+    let found = report::agents::agents(store, directory, &asked, asker.now).await.map_err(failed)?;
     write(args.range.format, &asked.head(), &found)
 }
 
-async fn calls(args: &Calls, opened: &Opened, asker: &Asker<'_>) -> Result<()> {
+async fn calls(args: &Calls, store: &dyn Reports, asker: &Asker<'_>) -> Result<()> {
     let asked = CallsAsked {
         from: Some(args.range.from.clone()),
         to: Some(args.range.to.clone()),
@@ -70,7 +70,7 @@ async fn calls(args: &Calls, opened: &Opened, asker: &Asker<'_>) -> Result<()> {
     let mut asked = asker.calls(&asked).map_err(refused)?;
     let mut found = Vec::new();
     loop {
-        let page = report::calls::calls(opened.store.as_ref(), &asked).await.map_err(failed)?;
+        let page = report::calls::calls(store, &asked).await.map_err(failed)?;
         found.extend(page.rows);
         let Some(next) = page.next else { break };
         asked.after = Some(report::cursor::read(&next).map_err(refused)?);

@@ -76,7 +76,6 @@ impl Membership<'_> {
     /// Puts what is new into the outbox.
     pub(super) fn gather(&mut self, now: Duration, scope: Scope) {
         let at = self.wall();
-        let admitted_at = self.admitted_at;
         if scope.details {
             self.details_told_at = now;
         }
@@ -85,7 +84,7 @@ impl Membership<'_> {
         }
         for shard in self.shards.values_mut() {
             if scope.details || shard.has_news(Scope { details: true, ..scope }) {
-                let current_at = shard.current_at(at).min(admitted_at);
+                let current_at = shard.current_at();
                 match (scope.details, self.holds_details) {
                     (true, true) => shard.details_held_since = Some(current_at),
                     (true, false) => shard.details_held_since = None,
@@ -95,7 +94,7 @@ impl Membership<'_> {
             }
             if shard.has_news(scope) {
                 self.outbox.add(shard, at, scope);
-                self.outbox.add_fold(shard, at.min(admitted_at), &self.of.context.instance);
+                self.outbox.add_fold(shard, at, &self.of.context.instance);
             }
         }
         self.told_in = self.grid.tick(at);

@@ -94,7 +94,7 @@ impl Follow {
         let partitions = self.journal.partitions(Stream::Views);
         let mut next = Vec::new();
         for partition in 0..partitions {
-            next.push(self.journal.earliest(Stream::Views, partition).await?);
+            next.push(self.again(|| self.journal.earliest(Stream::Views, partition)).await?);
         }
         let picture = Picture::new(Arc::clone(&self.directory));
         let now = self.clock.monotonic();
@@ -112,6 +112,22 @@ impl Follow {
         running.load().await;
         running.catch_up().await?;
         running.turn().await
+    }
+
+    /// Asks the journal again while it is away: screens that are there already wait with us, and see how old their figures are.
+    async fn again<T, F>(&self, ask: impl Fn() -> F) -> journal::Result<T>
+    where
+        F: Future<Output = journal::Result<T>>,
+    {
+        loop {
+            match ask().await {
+                Err(error) if error.class() == journal::Class::Transient && !self.drain.is_started() => {
+                    tracing::warn!(%error, "the journal cannot be asked now; asking again");
+                    self.clock.sleep(PAUSE).await;
+                }
+                answer => return answer,
+            }
+        }
     }
 }
 
@@ -159,7 +175,7 @@ impl Loop {
     /// Reads to the end that there is now, so that the first picture is whole.
     async fn catch_up(&mut self) -> journal::Result<()> {
         for partition in 0..self.next.len() {
-            let end = self.env.journal.end(Stream::Views, partition as u32).await?;
+            let end = self.env.again(|| self.env.journal.end(Stream::Views, partition as u32)).await?;
             while self.next[partition] < end && !self.env.drain.is_started() {
                 self.read(partition).await?;
             }
@@ -207,6 +223,9 @@ impl Loop {
             if news.is_some() && now >= self.pace.due() {
                 self.publish();
                 news = None;
+            }
+            if news.is_none() {
+                self.beat();
             }
         }
     }
@@ -258,7 +277,8 @@ impl Loop {
             journal::Error::Damaged { offset, .. } => self.next[partition] = offset + 1,
             journal::Error::Beyond { .. } => {
                 // Another journal, or an older copy of it: what was known is of another world.
-                self.next[partition] = self.env.journal.earliest(Stream::Views, partition as u32).await?;
+                let earliest = || self.env.journal.earliest(Stream::Views, partition as u32);
+                self.next[partition] = self.env.again(earliest).await?;
                 self.picture = Picture::new(Arc::clone(&self.env.directory));
                 self.env.hub.board(|board| Topic::ALL.into_iter().for_each(|topic| board.retain(topic, |_| false)));
                 self.load().await;
@@ -293,12 +313,20 @@ impl Loop {
         self.pace.wrote(begun, self.env.pace.tick, self.tick());
     }
 
+    /// Says how old what was published is. Never while something was read that is not: it would be called newer than it is.
+    fn beat(&mut self) {
+        let now = self.env.clock.monotonic();
+        if now.saturating_sub(self.beaten) >= self.env.pace.beat {
+            self.beaten = now;
+            self.env.hub.beat(self.stamp());
+        }
+    }
+
     /// What changes by time alone.
     fn second(&mut self) {
         let (mono, now) = (self.env.clock.monotonic(), self.now());
         self.looked = mono;
         self.env.pulse.beat();
-        self.picture.watch(now);
         self.env.hub.sweep(mono);
         if self.picture.parts.forget_rows_beyond(ROWS_MAX) {
             tracing::warn!(most = ROWS_MAX, "more rows than fit: late changes of the oldest are seen in reports only");
@@ -321,10 +349,6 @@ impl Loop {
             None => self.env.health.degraded("no figures have come yet: is the aggregator running?"),
             Some(age) if stamp.stale => self.env.health.degraded(format!("the figures are {age} ms old")),
             Some(_) => self.env.health.ok(),
-        }
-        if mono.saturating_sub(self.beaten) >= self.env.pace.beat {
-            self.beaten = mono;
-            self.env.hub.beat(stamp);
         }
         let age = stamp.age_ms.map_or(f64::NAN, |age| age as f64 / 1000.0);
         service::metric::gauge("pusher_age_seconds", &[]).set(age);

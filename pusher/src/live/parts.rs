@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use model::Time;
 use stats::live::View;
-use stats::{Dim, Row, RowKey};
+use stats::{Dim, Few, Row, RowKey};
 use store::Part;
 use store::frame::{self, Body, Fold, Frame, Version};
 
@@ -47,8 +47,8 @@ impl Origin {
 /// The latest frames, and what changed since it was last asked.
 #[derive(Debug, Default)]
 pub struct Parts {
-    views: HashMap<Arc<str>, BTreeMap<Part, (Version, View)>>,
-    rows: HashMap<RowKey, BTreeMap<Part, (Origin, Row)>>,
+    views: HashMap<Arc<str>, Few<Part, (Version, View)>>,
+    rows: HashMap<RowKey, Few<Part, (Origin, Row)>>,
     folds: BTreeMap<Part, Folded>,
     /// How old details are, of partitions where they are put off.
     details: BTreeMap<Part, Time>,

@@ -95,6 +95,7 @@ impl Picture {
         for (series, slot) in self.sums.take_changed() {
             self.row(series, slot);
         }
+        self.watch(now);
     }
 
     fn call(&mut self, key: Arc<str>, call: Option<Call>) {
@@ -218,8 +219,9 @@ impl Picture {
         self.dirty.intervals.insert((series, slot));
     }
 
-    /// Looks which sources are lost by now, and since when: all that hangs on one is painted again when that changes.
-    pub fn watch(&mut self, now: Time) {
+    /// Looks which sources are lost by now, and since when: all that hangs on one is painted again when that changes. At the moment for which it
+    /// is painted: what was shown as lost in between two looks would stay so when the source was there again at the second.
+    fn watch(&mut self, now: Time) {
         let ids: Vec<SourceId> = self.sources.keys().cloned().collect();
         for id in ids {
             self.judge(&id, now);
@@ -310,7 +312,6 @@ mod tests {
         }
 
         fn see(&mut self, topic: Topic, key: &str, now: Time) -> Option<Value> {
-            self.picture.watch(now);
             self.picture.sort(now);
             paint(&mut self.picture, &mut self.board, now);
             self.board.get(topic, key).map(|item| serde_json::from_str(&item.json).unwrap())
@@ -354,6 +355,18 @@ mod tests {
         }))
     }
 
+    fn device() -> Body {
+        Body::View(View::Device(Device {
+            device: "SIP/101".into(),
+            tenant: "default".into(),
+            source: "pbx".into(),
+            state: Some(model::event::device::State::InUse),
+            registered: None,
+            since: START,
+            last_at: START,
+        }))
+    }
+
     fn members(paused: &[(&str, bool)]) -> Body {
         let member = |paused| Member { device: None, penalty: 0, paused, reason: None };
         Body::View(View::Members(Members {
@@ -392,20 +405,23 @@ mod tests {
     fn a_device_is_unknown_since_what_is_known_of_its_source_now() {
         let mut desk = Desk::new(Directory::default());
         desk.tell("source/pbx", Some(source(START)));
-        let device = Device {
-            device: "SIP/101".into(),
-            tenant: "default".into(),
-            source: "pbx".into(),
-            state: Some(model::event::device::State::InUse),
-            registered: None,
-            since: START,
-            last_at: START,
-        };
-        desk.tell("device/SIP/101", Some(Body::View(View::Device(device))));
+        desk.tell("device/SIP/101", Some(device()));
         let since = |desk: &mut Desk, now| desk.see(Topic::Devices, "SIP/101", now).unwrap()["since"].clone();
         let silent = since(&mut desk, START + 20_000);
         desk.tell("source/pbx", Some(source(START + 8_000)));
         assert_ne!(since(&mut desk, START + 21_000), silent, "a heartbeat that came late moves the silence");
+    }
+
+    #[test]
+    fn a_device_that_was_painted_while_its_source_was_silent_for_a_moment_is_painted_again() {
+        let mut desk = Desk::new(Directory::default());
+        desk.tell("source/pbx", Some(source(START)));
+        desk.see(Topic::Sources, "pbx", START + 9_900);
+        desk.tell("device/SIP/101", Some(device()));
+        let state = |desk: &mut Desk, now| desk.see(Topic::Devices, "SIP/101", now).unwrap()["state"].clone();
+        assert_eq!(state(&mut desk, START + 10_100), "unknown");
+        desk.tell("source/pbx", Some(source(START + 10_200)));
+        assert_eq!(state(&mut desk, START + 10_300), "in_use");
     }
 
     #[test]

@@ -2,12 +2,12 @@
 //!
 //! Rows are a group: a row that changed adds (new − old) here, so nothing is ever summed again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use model::{Directory, TenantId, Time};
-use stats::{Dim, RowKey, Tally};
+use stats::{Dim, Few, RowKey, Tally};
 
 /// What a series is of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,20 +31,20 @@ pub const SERIES_MAX: usize = 10_000;
 #[derive(Debug, Default)]
 pub struct Sum {
     /// Base rows of the last hour, by their start.
-    pub recent: BTreeMap<Time, Tally>,
+    pub recent: Few<Time, Tally>,
     /// Half hours of the tenant's zone, by their start.
-    pub slots: BTreeMap<Time, Tally>,
+    pub slots: Few<Time, Tally>,
 }
 
 impl Sum {
     /// The sum of base rows that start at or after `from`.
     pub fn since(&self, from: Time) -> Tally {
-        Tally::sum(self.recent.range(from..).map(|(_, tally)| tally))
+        Tally::sum(self.recent.since(&from).map(|(_, tally)| tally))
     }
 
     /// The sum of half hours that start within the range.
     pub fn between(&self, from: Time, to: Time) -> Tally {
-        Tally::sum(self.slots.range(from..to).map(|(_, tally)| tally))
+        Tally::sum(self.slots.since(&from).take_while(|(start, _)| **start < to).map(|(_, tally)| tally))
     }
 }
 
@@ -90,7 +90,7 @@ impl Sums {
             Sum::default()
         });
         for (sums, start) in [(&mut sum.recent, key.start), (&mut sum.slots, slot)] {
-            let tally = sums.entry(start).or_default();
+            let tally = sums.or_default(start);
             tally.plus(delta);
             // What was taken back leaves no trace: a pusher that starts now must show the same.
             if tally.is_zero() {
@@ -103,8 +103,8 @@ impl Sums {
     /// Forgets base rows before the last hour, and half hours before `slots_from`.
     pub fn forget(&mut self, now: Time, slots_from: Time) {
         for sum in self.series.values_mut() {
-            sum.recent = sum.recent.split_off(&(now + (-RECENT_MS - 60_000)));
-            sum.slots = sum.slots.split_off(&slots_from);
+            sum.recent.forget_before(&(now + (-RECENT_MS - 60_000)));
+            sum.slots.forget_before(&slots_from);
         }
         let counts = &mut self.counts;
         self.series.retain(|series, sum| {

@@ -85,7 +85,7 @@ impl Door {
     pub fn open(self: Arc<Self>, request: &mut Parts) -> Result<Response, Problem> {
         self.origins.check(&request.headers)?;
         let who = match self.guard.judge(&request.headers) {
-            Ok(principal) => Some(principal),
+            Ok(principal) => Some(principal.clone()),
             // A wrong token is refused at once; without any there is time to send one.
             Err(problem) if shows_token(&request.headers) => return Err(problem),
             Err(_) => None,
@@ -306,7 +306,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn check(&self, token: &str) -> Option<Principal> {
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}")).ok()?);
-        self.door.guard.judge(&headers).ok()
+        self.door.guard.judge(&headers).ok().cloned()
     }
 
     /// Everything new in every feed, in one write.

@@ -121,7 +121,7 @@ impl Bench {
         let mut blocks: BTreeMap<BlockKey, Block> = BTreeMap::new();
         for (key, row) in changes.rows {
             let of = BlockKey::of(&key);
-            let block = blocks.entry(of.clone()).or_insert(Block { key: of, version: next, rows: BTreeMap::new() });
+            let block = blocks.entry(of.clone()).or_insert(Block { key: of, version: next, rows: Default::default() });
             block.rows.insert(key.start, row);
         }
         let blocks = blocks.into_values().map(Arc::new).collect();
