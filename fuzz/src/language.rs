@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 use model::envelope::{ATTRIBUTE_BYTES_MAX, Error, Parsed};
-use model::{Directory, Envelope, Number, Time, event};
+use model::{Directory, Envelope, Number, NumberKey, Time, event};
 use receiver::admit::{Decision, Rules};
 use stats::interval::Interval;
 
@@ -28,7 +28,8 @@ pub fn envelope(data: &[u8]) {
         }
         Ok(Parsed::Unknown(head)) => {
             assert!(!event::TYPES.contains(&head.ty.as_str()));
-            let rules = Rules { directory: Directory::default(), number_key: b"key".to_vec(), late_after_ms: 60_000 };
+            let rules =
+                Rules { directory: Directory::default(), number_key: NumberKey::new("key"), late_after_ms: 60_000 };
             if let Decision::Admit { id, entry } = rules.decide(data) {
                 assert_eq!((&id, entry.value.as_ref()), (&head.id, data), "an unknown type passes byte for byte");
             }
@@ -90,8 +91,8 @@ pub fn time(data: &[u8]) {
 pub fn number(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let plain = Number::plain(text.as_ref());
-    let sealed = plain.sealed(b"key");
-    assert_eq!(sealed, plain.sealed(b"key"));
+    let sealed = plain.sealed(&NumberKey::new("key"));
+    assert_eq!(sealed, plain.sealed(&NumberKey::new("key")));
     assert_eq!(sealed.digits, None);
     let digits = |text: &str| text.chars().filter(char::is_ascii_digit).count();
     let (mask, shown) = (sealed.mask.clone().unwrap_or_default(), plain.shown());
@@ -104,7 +105,7 @@ pub fn number(data: &[u8]) {
         assert!(!json.contains(text.as_ref()) && !format!("{plain:?}{sealed:?}").contains(text.as_ref()));
     }
     assert_eq!(serde_json::from_str::<Number>(&json).expect("and is read back"), sealed);
-    assert_eq!(sealed.sealed(b"other key"), sealed, "what is sealed stays as it is");
+    assert_eq!(sealed.sealed(&NumberKey::new("other key")), sealed, "what is sealed stays as it is");
 }
 
 /// Any text as a directory file.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{Directory, Time};
+use model::{Directory, NumberKey, Time};
 use receiver::admit::{Decision, Rules};
 use stats::Row;
 use stats::fold::{PartitionFold, Settings};
@@ -17,7 +17,7 @@ const NOW: Time = Time(1_795_300_000_000);
 pub fn pipeline(data: &[u8]) {
     let mut directory = Directory::default();
     directory.agents.insert("101".into(), model::directory::Agent { team: "red".into(), ..Default::default() });
-    let rules = Rules { directory, number_key: b"key".to_vec(), late_after_ms: 60_000 };
+    let rules = Rules { directory, number_key: NumberKey::new("key"), late_after_ms: 60_000 };
     let (mut admitted, mut seen, mut claimed) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
     for line in data.split(|b| *b == b'\n').take(64) {
         let Decision::Admit { entry, .. } = rules.decide_at(line, NOW) else { continue };

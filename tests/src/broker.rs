@@ -59,14 +59,31 @@ impl Brokers {
         self.home.join("tls/ca.pem")
     }
 
+    /// The tables of a configuration that lead to a journal here, with this prefix: `at` is `collector.journal`, or `journal` for a command.
+    pub fn tables(&self, at: &str, prefix: &str) -> String {
+        let brokers = self.servers().join("\", \"");
+        format!("[{at}]\nkind = \"kafka\"\n[{at}.kafka]\nbrokers = [\"{brokers}\"]\nprefix = \"{prefix}\"\n")
+    }
+
     /// Starts what does not run.
     pub fn up(&self) -> Result<()> {
-        self.script("up", &[]).map(|_| ())
+        self.script("up", &[], "")
     }
 
     /// Pulls the plug of a node, counted from 1.
     pub fn kill(&self, node: usize) -> Result<()> {
-        self.script("down", &[&node.to_string()]).map(|_| ())
+        self.down(&[&node.to_string()], true)
+    }
+
+    /// Asks a node, counted from 1, to finish; `up` brings it back.
+    pub fn stop(&self, node: usize) -> Result<()> {
+        self.down(&[&node.to_string()], false)
+    }
+
+    /// The processes of the nodes that run.
+    pub fn pids(&self) -> Vec<u32> {
+        let file = |node: usize| std::fs::read_to_string(self.home.join(format!("node-{node}/pid"))).ok();
+        (1..=self.ports.len()).filter_map(|node| file(node)?.trim().parse().ok()).collect()
     }
 
     /// Changes settings of a topic, by Kafka's own tool.
@@ -84,7 +101,11 @@ impl Brokers {
         Ok(())
     }
 
-    fn script(&self, name: &str, arguments: &[&str]) -> Result<String> {
+    fn down(&self, arguments: &[&str], kill: bool) -> Result<()> {
+        self.script("down", arguments, if kill { "1" } else { "" })
+    }
+
+    fn script(&self, name: &str, arguments: &[&str], kill: &str) -> Result<()> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka").join(name);
         let ports: Vec<_> = self.ports.iter().map(|(broker, controller)| format!("{broker}:{controller}")).collect();
         let mut command = Command::new(&script);
@@ -94,7 +115,7 @@ impl Brokers {
             .env("KAFKA_HOME", &self.home)
             .env("KAFKA_JARS", target_dir().join("kafka/jars"))
             .env("KAFKA_OWNER", std::process::id().to_string())
-            .env("KILL", if name == "down" { "1" } else { "" })
+            .env("KILL", kill)
             .stdin(Stdio::null());
         if let Some(port) = self.secure {
             command.env("KAFKA_SECURE", port.to_string());
@@ -102,13 +123,13 @@ impl Brokers {
         let output = command.output().with_context(|| format!("cannot run {}", script.display()))?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{} failed:\n{said}", script.display());
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        Ok(())
     }
 }
 
 impl Drop for Brokers {
     fn drop(&mut self) {
-        if let Err(error) = self.script("down", &["--purge"]) {
+        if let Err(error) = self.down(&["--purge"], true) {
             eprintln!("the brokers on {:?} may still run: {error:#}", self.servers());
         }
     }

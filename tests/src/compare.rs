@@ -4,9 +4,14 @@ use crate::figures::{Agent, Queue};
 use crate::oracle::{Exit, Service, Stay, Transfer};
 use crate::records::number_of;
 use serde_json::Value;
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 /// `queue_log` cuts to whole seconds at both ends of a duration.
 const QUEUE_LOG_MS: i64 = 1100;
+
+/// From a pause in `queue_log` to the event of it, both ends together.
+const PAUSE_MS: i64 = 100;
 
 /// How far two measurements of one duration may be apart.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +71,13 @@ impl Differences {
     pub fn near(&mut self, what: &str, product: i64, truth: i64, tolerance: i64) {
         if (product - truth).abs() > tolerance {
             self.0.push(format!("{what}: product {product}, truth {truth}, tolerance {tolerance}"));
+        }
+    }
+
+    /// The value has to be one of these.
+    pub fn between(&mut self, what: &str, product: i64, truth: RangeInclusive<i64>) {
+        if !truth.contains(&product) {
+            self.0.push(format!("{what}: product {product}, truth {} to {}", truth.start(), truth.end()));
         }
     }
 
@@ -159,11 +171,17 @@ pub fn agent(
         let product = number(row, field, differences);
         differences.near(&format!("{name} {field}"), product, truth, slack);
     }
-    for (reason, paused) in &truth.paused_ms {
+    let reasons: BTreeSet<_> = truth.pauses.iter().map(|pause| &pause.reason).collect();
+    for reason in reasons {
         let product = number(row, &format!("not_ready_by.{reason}"), differences);
-        let spells = truth.pauses.iter().filter(|pause| pause.reason == *reason);
-        let slack = spells.map(|pause| QUEUE_LOG_MS + tolerance.unseen(pause.from * 1000, pause.to * 1000)).sum();
-        differences.near(&format!("{name} paused for {reason}"), product, *paused, slack);
+        let (mut least, mut most) = (0, 0);
+        for pause in truth.pauses.iter().filter(|pause| pause.reason == *reason) {
+            let unseen = tolerance.unseen(pause.from * 1000, pause.to * 1000);
+            let slack = PAUSE_MS + unseen + if unseen > 0 { QUEUE_LOG_MS } else { 0 };
+            least += pause.least_ms - slack;
+            most += pause.most_ms + slack;
+        }
+        differences.between(&format!("{name} paused for {reason}"), product, least..=most);
     }
 }
 

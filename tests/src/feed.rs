@@ -4,7 +4,8 @@
 use crate::life::{self, Dice, Event, Figures, life};
 use anyhow::{Result, bail, ensure};
 use serde_json::Value;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -35,6 +36,18 @@ pub struct Ledger {
     pub doubled: u64,
     /// Answers that said "not now".
     pub refusals: u64,
+    /// How often each code was the reason.
+    pub codes: BTreeMap<String, u64>,
+}
+
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} events of {} calls acknowledged, {} sent again unacknowledged, {} sent twice on purpose",
+            self.events, self.calls, self.repeated, self.doubled
+        )
+    }
 }
 
 /// Producers at work.
@@ -47,7 +60,8 @@ pub struct Feed {
 struct Producer {
     number: usize,
     dice: Dice,
-    url: String,
+    /// The doors; the first is the one that it uses.
+    urls: VecDeque<String>,
     client: reqwest::Client,
     ledger: Arc<Mutex<Ledger>>,
     finish: Arc<AtomicBool>,
@@ -64,16 +78,19 @@ fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
 }
 
 impl Feed {
-    /// Starts so many producers that send to the door at `address`, each pausing between its batches.
-    pub fn start(address: SocketAddr, producers: usize, seed: u64, pause: Duration) -> Result<Self> {
+    /// Starts so many producers that send to one of these doors, each pausing between its batches. Who gets no answer sends the same again,
+    /// to the next door.
+    pub fn start(doors: &[SocketAddr], producers: usize, seed: u64, pause: Duration) -> Result<Self> {
         let ledger = Arc::<Mutex<Ledger>>::default();
         let finish = Arc::<AtomicBool>::default();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build()?;
         let start = |number| {
+            let mut urls: VecDeque<_> = doors.iter().map(|address| format!("http://{address}/v1/ingest")).collect();
+            urls.rotate_left(number % doors.len());
             let producer = Producer {
                 number,
                 dice: Dice(seed ^ (number as u64) << 40),
-                url: format!("http://{address}/v1/ingest"),
+                urls,
                 client: client.clone(),
                 ledger: Arc::clone(&ledger),
                 finish: Arc::clone(&finish),
@@ -159,7 +176,7 @@ impl Producer {
         let texts: Vec<_> = again.iter().chain(&self.pending).map(|event| event.text.as_str()).collect();
         let count = texts.len() as u64;
         let body = if self.dice.once_in(2) { texts.join("\n") } else { format!("[{}]", texts.join(",")) };
-        let answer = self.client.post(&self.url).header("content-type", "application/json").body(body).send().await;
+        let answer = self.client.post(&self.urls[0]).header("content-type", "application/json").body(body).send().await;
         match answer {
             Ok(answer) if answer.status() == reqwest::StatusCode::ACCEPTED => {
                 // The status says it: on disk. The rest of the answer may be lost with the process.
@@ -179,12 +196,17 @@ impl Producer {
                 tokio::time::sleep(Duration::from_secs(seconds)).await;
             }
             Ok(answer) if answer.status().is_server_error() => {
+                let problem = answer.json::<Value>().await.unwrap_or_default();
+                let code = problem["code"].as_str().unwrap_or("none").to_owned();
+                *lock(&self.ledger).codes.entry(code).or_default() += 1;
                 self.unanswered(1);
+                self.urls.rotate_left(1);
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Ok(answer) => bail!("the door says {}: {}", answer.status(), answer.text().await.unwrap_or_default()),
             Err(_) => {
                 self.unanswered(0);
+                self.urls.rotate_left(1);
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }

@@ -53,9 +53,7 @@ pub struct Agent {
     pub talk_ms: i64,
     /// Sum of holds (ms).
     pub hold_ms: i64,
-    /// Pauses by reason (ms), from the whole seconds of `queue_log`, busy times taken out.
-    pub paused_ms: BTreeMap<String, i64>,
-    /// The pauses that those come from: each is off by up to a second.
+    /// Pauses, busy times taken out.
     pub pauses: Vec<Pause>,
 }
 
@@ -110,9 +108,7 @@ pub fn agents(oracle: &Oracle) -> BTreeMap<String, Agent> {
         }
     }
     for pause in &oracle.pauses {
-        let agent = agents.entry(pause.agent.clone()).or_default();
-        *agent.paused_ms.entry(pause.reason.clone()).or_default() += (pause.to - pause.from) * 1000 - pause.busy_ms;
-        agent.pauses.push(pause.clone());
+        agents.entry(pause.agent.clone()).or_default().pauses.push(pause.clone());
     }
     agents
 }
@@ -206,7 +202,9 @@ mod tests {
             (1, 1, 1, 6000)
         );
         let agents = agents(&oracle);
-        assert_eq!(agents["103"].paused_ms, BTreeMap::from([("lunch".into(), 4000), ("coffee".into(), 6000)]));
+        let pauses: Vec<_> =
+            agents["103"].pauses.iter().map(|pause| (&*pause.reason, pause.least_ms, pause.most_ms)).collect();
+        assert_eq!(pauses, [("lunch", 3000, 5000), ("coffee", 5000, 7000)]);
         assert_eq!((agents["105"].rona, agents["103"].transfers), (1, 1));
         assert_eq!(oracle.calls.len(), 2);
     }

@@ -5,7 +5,7 @@ use crate::callers::Callers;
 use crate::desk::{self, Desk};
 use crate::oracle::Stay;
 use crate::pbx::Pbx;
-use crate::records::ChannelEvent;
+use crate::records::{ChannelEvent, spells};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -323,7 +323,8 @@ pub struct Floor {
 impl Floor {
     /// Of the agents with these numbers, and all stays of the queue that they alone serve.
     pub fn of(agents: &[u16], events: &[ChannelEvent], stays: &[&Stay]) -> Floor {
-        let busy = agents.iter().map(|agent| (agent.to_string(), busy(*agent, events))).collect();
+        let busy =
+            agents.iter().map(|agent| (agent.to_string(), spells(&agent.to_string(), events, WRAP_UP_MS))).collect();
         Floor { busy, waiting: stays.iter().map(|stay| (stay.queued_at, stay.queued_at + stay.wait_ms)).collect() }
     }
 
@@ -337,17 +338,6 @@ impl Floor {
     pub fn is_free_all(&self, from: i64, to: i64) -> bool {
         (from..=to).step_by(5).all(|at| self.is_free(at))
     }
-}
-
-fn busy(agent: u16, events: &[ChannelEvent]) -> Vec<(i64, i64)> {
-    let name = format!("PJSIP/{agent}-");
-    let began = events.iter().filter(|event| event.kind == "CHAN_START" && event.name.starts_with(&name));
-    let spell = |start: &ChannelEvent| {
-        let own = |kind: &str| events.iter().find(|event| event.kind == kind && event.channel == start.channel);
-        let after = if own("BRIDGE_ENTER").is_some() { WRAP_UP_MS } else { 0 };
-        (start.at(), own("CHAN_END").map_or(i64::MAX, |end| end.at() + after))
-    };
-    began.map(spell).collect()
 }
 
 #[cfg(test)]

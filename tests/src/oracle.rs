@@ -1,7 +1,7 @@
 //! What really happened, told by the PBX's records alone. Counts come from `queue_log`, times from the channel events, and the
 //! call details have to agree: a disagreement among the three is an error of the oracle, never a tolerance.
 
-use crate::records::{CallDetail, ChannelEvent, QueueLine, Records};
+use crate::records::{CallDetail, ChannelEvent, QueueLine, Records, spells};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,7 +76,7 @@ pub struct Stay {
 /// After-call work that `queues.conf` gives an agent after a queue's call.
 const WRAP_UP_MS: i64 = 2000;
 
-/// A paused spell of an agent, in whole seconds of `queue_log`.
+/// A paused spell of an agent. `queue_log` cuts both moments to whole seconds, so what was paused is known as a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
     /// Number of the agent.
@@ -87,8 +87,11 @@ pub struct Pause {
     pub from: i64,
     /// End.
     pub to: i64,
-    /// Of that, the agent was rung, in a conversation or wrapping up (ms): those states outrank a pause.
-    pub busy_ms: i64,
+    /// How long the agent was neither rung nor in a conversation nor wrapping up meanwhile (those states outrank a pause), at
+    /// least: from the end of the second in which it began to the begin of the one in which it ended (ms).
+    pub least_ms: i64,
+    /// The same at most, from the begin of the first second to the end of the last.
+    pub most_ms: i64,
 }
 
 /// A call from outside, from the trunk's first sign to the last channel's end.
@@ -338,8 +341,10 @@ fn pauses(records: &Records) -> Result<Vec<Pause>> {
         // a new reason ends the old one
         if ends && let Some(began) = open.remove(line.agent_number()) {
             let (agent, reason) = (line.agent_number().to_owned(), began.rest.first().cloned().unwrap_or_default());
-            let busy_ms = busy(&agent, began.at * 1000, line.at * 1000, &records.channel);
-            pauses.push(Pause { agent, reason, from: began.at, to: line.at, busy_ms });
+            let (from, to) = (began.at, line.at);
+            let least_ms = free(&agent, (from + 1) * 1000, to * 1000, &records.channel);
+            let most_ms = free(&agent, from * 1000, (to + 1) * 1000, &records.channel);
+            pauses.push(Pause { agent, reason, from, to, least_ms, most_ms });
         }
         if begins {
             open.insert(line.agent_number(), line);
@@ -349,18 +354,17 @@ fn pauses(records: &Records) -> Result<Vec<Pause>> {
     Ok(pauses)
 }
 
-/// How long between two moments (ms) the agent's phone had a channel, or after-call work ran. Agents have one call at a time.
-fn busy(agent: &str, from: i64, to: i64, events: &[ChannelEvent]) -> i64 {
-    let name = format!("PJSIP/{agent}-");
-    let began = events.iter().filter(|event| event.kind == "CHAN_START" && event.name.starts_with(&name));
-    let overlap = |start: &ChannelEvent| {
-        let own =
-            |kind: &'static str| events.iter().find(move |event| event.kind == kind && event.channel == start.channel);
-        let wrap_up = if own("BRIDGE_ENTER").is_some() { WRAP_UP_MS } else { 0 };
-        let end = own("CHAN_END").map_or(to, |end| end.at() + wrap_up);
-        (end.min(to) - start.at().max(from)).max(0)
-    };
-    began.map(overlap).sum()
+/// How long between two moments (ms) the agent's phone had no channel and no after-call work ran. The PBX counts after-call work
+/// in whole seconds, too: the next call may come before the end of it.
+fn free(agent: &str, from: i64, to: i64, events: &[ChannelEvent]) -> i64 {
+    let mut busy = spells(agent, events, WRAP_UP_MS);
+    busy.sort_unstable();
+    let (mut free, mut until) = (0, from);
+    for (begin, end) in busy {
+        free += (begin.min(to) - until).max(0);
+        until = until.max(end);
+    }
+    free + (to - until).max(0)
 }
 
 #[cfg(test)]
@@ -388,5 +392,27 @@ mod tests {
         transfers_first(&mut lines);
         let events: Vec<_> = lines.iter().map(|line| line.event.as_str()).collect();
         assert_eq!(events, ["ENTERQUEUE", "CONNECT", "BLINDTRANSFER", "ENTERQUEUE", "ABANDON"]);
+    }
+    #[test]
+    fn what_outranks_a_pause_is_taken_out_once() {
+        let event = |kind: &str, channel: &str, at: i64| ChannelEvent {
+            kind: kind.into(),
+            channel: channel.into(),
+            name: "PJSIP/103-0001".into(),
+            time: format!("{}.{:03}000", at / 1000, at % 1000),
+            ..ChannelEvent::default()
+        };
+        // the second call comes while the first is wrapped up
+        let told = [
+            event("CHAN_START", "a", 1_000),
+            event("BRIDGE_ENTER", "a", 2_000),
+            event("CHAN_END", "a", 5_000),
+            event("CHAN_START", "b", 6_500),
+            event("CHAN_END", "b", 8_000),
+        ];
+        assert_eq!(free("103", 0, 10_000, &told), 1_000 + 2_000);
+        assert_eq!(free("103", 3_000, 7_000, &told), 0);
+        assert_eq!(free("103", 9_000, 8_500, &told), 0, "a pause within one second may have been none");
+        assert_eq!(free("104", 0, 10_000, &told), 10_000);
     }
 }

@@ -1,15 +1,17 @@
 //! The product as a user has it: a process started from its command line, asked over HTTP.
 
+use crate::face::Face;
 use crate::pbx::target_dir;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::process::{Child, Command};
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 /// A running `tidegate up`; killed when dropped.
@@ -18,9 +20,8 @@ pub struct Product {
     binary: PathBuf,
     arguments: Vec<String>,
     folder: PathBuf,
-    http: SocketAddr,
+    face: Face,
     child: Child,
-    client: reqwest::Client,
 }
 
 impl Product {
@@ -41,8 +42,7 @@ impl Product {
         }
         let arguments: Vec<_> = own.into_iter().chain(arguments.iter().map(|&text| text.to_owned())).collect();
         let child = start(&binary, &arguments, folder)?;
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
-        let mut product = Self { binary, arguments, folder: folder.to_owned(), http, child, client };
+        let mut product = Self { binary, arguments, folder: folder.to_owned(), face: Face::at(http)?, child };
         product.ready().await?;
         Ok(product)
     }
@@ -60,19 +60,17 @@ impl Product {
 
     /// Asks it for JSON.
     pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value> {
-        let body = self.text(path, query).await?;
-        serde_json::from_str(&body).with_context(|| format!("{path} answered no JSON: {body}"))
+        self.face.get(path, query).await
     }
 
     /// Asks it for whatever the path answers.
     pub async fn text(&self, path: &str, query: &[(&str, &str)]) -> Result<String> {
-        let url = format!("http://{}{path}", self.http);
-        let response =
-            self.client.get(&url).query(query).send().await.with_context(|| format!("no answer from {url}"))?;
-        let status = response.status();
-        let body = response.text().await?;
-        ensure!(status.is_success(), "{url} {query:?}: {status}: {body}");
-        Ok(body)
+        self.face.text(path, query).await
+    }
+
+    /// Where it is asked.
+    pub fn face(&self) -> &Face {
+        &self.face
     }
 
     /// Its resident memory now, in MB.
@@ -97,7 +95,7 @@ impl Product {
 
     /// Where it serves HTTP and the WebSocket.
     pub fn address(&self) -> SocketAddr {
-        self.http
+        self.face.address()
     }
 
     async fn ready(&mut self) -> Result<()> {
@@ -122,25 +120,45 @@ impl Product {
     }
 }
 
-/// A port from which on `count` are free now, and were not given to another test of this process.
+/// Where ports of tests begin, and how many blocks of [`BLOCK`] there are: below what the kernel gives to connections.
+const PORTS: (u16, u16) = (12_000, 2_000);
+const BLOCK: u16 = 10;
+
+/// A port from which on `count` are free now, and stay ours while this process lives: other test programs see the locks of its blocks.
 pub fn free_ports(count: u16) -> u16 {
-    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    static OURS: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    let mut ours = OURS.lock().unwrap_or_else(PoisonError::into_inner);
     let free = |port: u16| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-    // Tests of one run begin in different places, so that they do not meet between asking and taking.
-    let first = 20_000 + (std::process::id() % 4_000) as u16 * 2;
-    loop {
-        let base = first + TAKEN.fetch_add(count.div_ceil(10) * 10, Ordering::Relaxed) % 30_000;
-        if (base..base + count).all(free) {
+    // Test programs of one run begin in different places.
+    let begin = (std::process::id() % u32::from(PORTS.1)) as u16;
+    let blocks = count.div_ceil(BLOCK);
+    for turn in 0..PORTS.1 {
+        let block = (begin + turn) % (PORTS.1 - blocks);
+        let locks: Vec<File> = (block..block + blocks).map_while(lock_of).collect();
+        let base = PORTS.0 + block * BLOCK;
+        if locks.len() == usize::from(blocks) && (base..base + count).all(free) {
+            ours.extend(locks);
             return base;
         }
     }
+    panic!("{count} ports in a row are nowhere free from {} on: end what is left of earlier runs", PORTS.0)
+}
+
+/// The lock of a block of ports, unless another has it.
+fn lock_of(block: u16) -> Option<File> {
+    let folder = std::env::temp_dir().join("tidegate-test-ports");
+    let path = folder.join(block.to_string());
+    let open = || OpenOptions::new().create(true).append(true).open(&path);
+    let file = open().or_else(|_| std::fs::create_dir_all(&folder).and_then(|()| open()));
+    let file = file.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    file.try_lock().is_ok().then_some(file)
 }
 
 /// Runs a command of the product to its end, and hands back what it printed.
 pub async fn run(arguments: &[&str]) -> Result<String> {
     let output = Command::new(binary("tidegate").await?).args(arguments).stdin(Stdio::null()).output().await?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "tidegate {} failed ({}):\n{said}", arguments.join(" "), output.status);
+    let (said, told) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+    ensure!(output.status.success(), "tidegate {} failed ({}):\n{said}\n{told}", arguments.join(" "), output.status);
     String::from_utf8(output.stdout).context("the product printed no UTF-8")
 }
 
@@ -153,17 +171,36 @@ fn start(binary: &Path, arguments: &[String], folder: &Path) -> Result<Child> {
 }
 
 /// A binary of the product, by its name, which is its package's too. `cargo test` builds the binaries of the package under test
-/// only, and the product is others: all of them are built here at once, unless `TIDEGATE_BINARIES` names a folder where they are. One by
-/// one each would have features of dependencies of its own, and half of them would be built anew for each.
+/// only, and the product is others: all of them are built here at once, the first time somebody asks, unless `TIDEGATE_BINARIES` names a
+/// folder where they are. One by one each would have features of dependencies of its own, and half of them would be built anew for each.
 pub async fn binary(name: &str) -> Result<PathBuf> {
+    static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
     if let Some(folder) = std::env::var_os("TIDEGATE_BINARIES") {
         return Ok(Path::new(&folder).join(name));
     }
-    let profile = std::env::current_exe()?.components().any(|part| part.as_os_str() == "release");
+    let folder = BUILT.get_or_try_init(build).await.with_context(|| format!("{name} does not build"))?;
+    Ok(folder.join(name))
+}
+
+/// The cargo that runs this test, as if a person had called it. What it tells its tests of their own package would make the build
+/// scripts of some dependencies (ring's) believe that they must run again, and half of all crates be built anew, each time in turn.
+pub fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let own = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+    for (name, _) in std::env::vars_os() {
+        if own.iter().any(|own| name.to_string_lossy().starts_with(own)) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
+}
+
+async fn build() -> Result<PathBuf> {
+    let profile = std::env::current_exe()?.components().any(|part| part.as_os_str() == "release");
+    let mut cargo = cargo();
     cargo.args(["build", "--quiet", "--workspace", "--exclude", "tidegate-tests", "--exclude", "bench", "--bins"]);
     cargo.args(profile.then_some("--release"));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
-    ensure!(cargo.status().await.context("cannot run cargo")?.success(), "{name} does not build");
-    Ok(target_dir().join(if profile { "release" } else { "debug" }).join(name))
+    ensure!(cargo.status().await.context("cannot run cargo")?.success(), "cargo says why");
+    Ok(target_dir().join(if profile { "release" } else { "debug" }))
 }

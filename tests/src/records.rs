@@ -34,12 +34,12 @@ impl QueueLine {
 }
 
 /// One channel event, in the columns of `conf/cel_custom.conf`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct ChannelEvent {
     /// `CHAN_START`, `BRIDGE_ENTER`, …
     pub kind: String,
     /// Seconds since the epoch, with microseconds.
-    time: String,
+    pub time: String,
     /// Unique id of the channel.
     pub channel: String,
     /// Unique id of the first channel of the whole call.
@@ -73,6 +73,19 @@ impl ChannelEvent {
         let (seconds, micros) = self.time.split_once('.').unwrap_or((&self.time, "0"));
         seconds.parse::<i64>().unwrap_or(0) * 1_000_000 + micros.parse::<i64>().unwrap_or(0)
     }
+}
+
+/// When an agent's phone had a channel, and so long (ms) after an answered one as after-call work may last: begin and end of each spell. One
+/// that goes on has no end.
+pub fn spells(agent: &str, events: &[ChannelEvent], wrap_up_ms: i64) -> Vec<(i64, i64)> {
+    let name = format!("PJSIP/{agent}-");
+    let began = events.iter().filter(|event| event.kind == "CHAN_START" && event.name.starts_with(&name));
+    let spell = |start: &ChannelEvent| {
+        let own = |kind: &str| events.iter().find(|event| event.kind == kind && event.channel == start.channel);
+        let after = if own("BRIDGE_ENTER").is_some() { wrap_up_ms } else { 0 };
+        (start.at(), own("CHAN_END").map_or(i64::MAX, |end| end.at() + after))
+    };
+    began.map(spell).collect()
 }
 
 /// One call detail record, as far as it is used here.

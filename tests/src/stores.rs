@@ -88,6 +88,11 @@ impl Postgres {
         Ok(())
     }
 
+    /// The process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.server.as_ref().map(Child::id)
+    }
+
     /// Stops it.
     pub fn stop(&mut self, how: Stop) -> Result<()> {
         let Some(mut server) = self.server.take() else { return Ok(()) };
@@ -189,6 +194,11 @@ impl Redis {
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
+    }
+
+    /// The process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.server.as_ref().map(Child::id)
     }
 
     /// Stops it; what it had is there when it starts again.

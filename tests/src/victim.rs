@@ -1,10 +1,10 @@
 //! The one process, started again and again on the same data directory, to be killed at a chosen moment.
 
-use crate::life::{Dice, Figures, MORNING_MS};
+use crate::life::{Dice, Figures};
 use crate::product::binary;
-use crate::table::Table;
+use crate::reported;
 use anyhow::{Context as _, Result, bail, ensure};
-use jiff::Timestamp;
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -45,7 +45,8 @@ impl Moment {
 
 /// The process, and where it lives.
 pub struct Victim {
-    binary: PathBuf,
+    /// The program, behind what starts it.
+    launch: Vec<OsString>,
     folder: PathBuf,
     port: u16,
     settings: Vec<String>,
@@ -56,6 +57,11 @@ pub struct Victim {
 impl Victim {
     /// Starts it on `folder/data`, with its faces on three ports from `port` on.
     pub async fn start(folder: &Path, port: u16, settings: &[&str]) -> Result<Self> {
+        Self::start_behind(&[], folder, port, settings).await
+    }
+
+    /// The same by the words `launcher`, which end by becoming the program that stands after them.
+    pub async fn start_behind(launcher: &[String], folder: &Path, port: u16, settings: &[&str]) -> Result<Self> {
         // A source with nothing to say, because without any the product plays a simulated centre.
         let silence = folder.join("nothing.ndjson");
         std::fs::write(&silence, "")?;
@@ -72,10 +78,11 @@ impl Victim {
             "process.log.format=text".to_owned(),
         ];
         all.extend(settings.iter().map(|&text| text.to_owned()));
-        let binary = binary("tidegate").await?;
+        let mut launch: Vec<_> = launcher.iter().map(OsString::from).collect();
+        launch.push(binary("tidegate").await?.into());
         let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build()?;
-        let child = spawn(&binary, folder, &all)?;
-        Ok(Self { binary, folder: folder.to_owned(), port, settings: all, child, client })
+        let child = spawn(&launch, folder, &all)?;
+        Ok(Self { launch, folder: folder.to_owned(), port, settings: all, child, client })
     }
 
     /// Its door for events.
@@ -131,7 +138,7 @@ impl Victim {
             bail!("it ended by itself ({status}):\n{}", self.said());
         }
         self.child.kill().await?;
-        self.child = spawn(&self.binary, &self.folder, &self.settings)?;
+        self.child = spawn(&self.launch, &self.folder, &self.settings)?;
         Ok(met)
     }
 
@@ -153,21 +160,7 @@ impl Victim {
 
     /// The figures that it tells of everything, of the columns and things that `of` names.
     pub async fn figures(&self, of: &Figures) -> Result<Figures> {
-        let mut found = Figures::new();
-        for by in ["queue", "agent", "tenant"] {
-            let text = self.get(&format!("/v1/reports/intervals?{}", question(by))).await?;
-            pick(&mut found, by, &Table::parse(&text)?, of);
-        }
-        Ok(found)
-    }
-
-    async fn get(&self, path: &str) -> Result<String> {
-        let url = format!("http://127.0.0.1:{}{path}", self.port);
-        let answer = self.client.get(&url).send().await.with_context(|| format!("no answer from {url}"))?;
-        let status = answer.status();
-        let body = answer.text().await?;
-        ensure!(status.is_success(), "{url}: {status}: {body}");
-        Ok(body)
+        reported::over_http(&self.client, SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)), of).await
     }
 
     /// Asks it to end, and waits until it did.
@@ -177,6 +170,11 @@ impl Victim {
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.context("it does not end")??;
         ensure!(status.success(), "it ended with {status}:\n{}", self.said());
         Ok(())
+    }
+
+    /// How it ended, if it did.
+    pub fn gone(&mut self) -> Result<Option<std::process::ExitStatus>> {
+        Ok(self.child.try_wait()?)
     }
 
     /// Waits until it ended by itself, and answers how.
@@ -193,52 +191,11 @@ impl Victim {
     }
 }
 
-/// From the first call to two months later.
-fn range() -> [String; 2] {
-    let day =
-        |ms: i64| Timestamp::from_millisecond(ms).expect("a time of the calendar").strftime("%Y-%m-%d").to_string();
-    [day(MORNING_MS - 86_400_000), day(MORNING_MS + 60 * 86_400_000)]
-}
-
-fn question(by: &str) -> String {
-    let [from, to] = range();
-    format!("by={by}&interval=all&format=csv&from={from}&to={to}")
-}
-
-/// The arguments of `tidegate report intervals` for the same question.
-pub fn report_arguments(data: &str, by: &str) -> Vec<String> {
-    let [from, to] = range();
-    let words = ["report", "intervals", "--data", data, "--by", by, "--interval", "all", "--from", &from, "--to", &to];
-    words.map(str::to_owned).to_vec()
-}
-
-/// Stands for a row of something that `of` does not have.
-pub const UNEXPLAINED: &str = "a row that nothing sent explains";
-
-/// Takes those figures of a report that `of` has; a row or a column that is not there counts as 0.
-pub fn pick(found: &mut Figures, by: &str, report: &Table, of: &Figures) {
-    for (figure, _) in of.iter().filter(|((kind, ..), _)| *kind == by) {
-        let row = report.0.iter().find(|row| row.text("id") == figure.1);
-        found.insert(figure.clone(), row.map_or(0, |row| row.number(figure.2) as i64));
-    }
-    // What nobody sent must not be counted either.
-    for row in report.0.iter().filter(|row| !of.keys().any(|(kind, id, _)| *kind == by && *id == row.text("id"))) {
-        let by = if by == "queue" {
-            "queue"
-        } else if by == "agent" {
-            "agent"
-        } else {
-            "tenant"
-        };
-        found.insert((by, row.text("id").to_owned(), UNEXPLAINED), 1);
-    }
-}
-
-fn spawn(binary: &Path, folder: &Path, settings: &[String]) -> Result<Child> {
+fn spawn(launch: &[OsString], folder: &Path, settings: &[String]) -> Result<Child> {
     let output = OpenOptions::new().create(true).append(true).open(folder.join("output.log"))?;
-    let mut command = Command::new(binary);
-    command.arg("up").arg("--data").arg(folder.join("data"));
+    let mut command = Command::new(&launch[0]);
+    command.args(&launch[1..]).arg("up").arg("--data").arg(folder.join("data"));
     settings.iter().for_each(|setting| _ = command.args(["--set", setting]));
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).kill_on_drop(true);
-    command.spawn().with_context(|| format!("cannot start {}", binary.display()))
+    command.spawn().with_context(|| format!("cannot start {launch:?}"))
 }

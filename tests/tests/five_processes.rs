@@ -5,11 +5,10 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 use tempfile::TempDir;
-use tidegate_tests::product::{binary, free_ports, run};
-use tokio::process::{Child, Command};
+use tidegate_tests::parts::Part;
+use tidegate_tests::product::{free_ports, run};
 use tokio::time::{Instant, sleep};
 
 /// In the order in which they depend on each other.
@@ -23,16 +22,17 @@ async fn each_process_is_killed_and_started_again_and_the_figures_go_on() -> Res
     let host = Host { folder: place.path().to_owned(), port: free_ports(9) };
     let mut running = Vec::new();
     for program in PROGRAMS {
-        running.push(Running::start(&host, program).await?);
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../deploy/config/{program}.toml"));
+        running.push(Part::of_file(&host.folder, program, program, &file, &host.settings(program)).await?);
     }
     host.figures_go_on(&running).await.context("at the start")?;
     for number in 0..running.len() {
-        let program = running[number].program;
-        running[number].child.kill().await?;
-        running[number] = Running::start(&host, program).await?;
-        host.figures_go_on(&running).await.with_context(|| format!("after {program} was killed"))?;
+        running[number].kill().await?;
+        running[number].start_again().await?;
+        let told = || format!("after {} was killed", running[number].name());
+        host.figures_go_on(&running).await.with_context(told)?;
     }
-    for program in running {
+    for mut program in running {
         program.stop().await?;
     }
     let data = host.folder.to_string_lossy().into_owned();
@@ -47,13 +47,6 @@ async fn each_process_is_killed_and_started_again_and_the_figures_go_on() -> Res
 struct Host {
     folder: PathBuf,
     port: u16,
-}
-
-/// A program at work; killed when dropped.
-struct Running {
-    program: &'static str,
-    child: Child,
-    log: PathBuf,
 }
 
 impl Host {
@@ -104,7 +97,7 @@ impl Host {
     }
 
     /// Waits until calls are counted that were not there before.
-    async fn figures_go_on(&self, running: &[Running]) -> Result<()> {
+    async fn figures_go_on(&self, running: &[Part]) -> Result<()> {
         let patience = Instant::now() + PATIENCE;
         let mut before = None;
         loop {
@@ -115,43 +108,10 @@ impl Host {
                 _ => {}
             }
             if Instant::now() > patience {
-                let said: String = running.iter().map(Running::said).collect();
+                let said: String = running.iter().map(Part::said).collect();
                 bail!("no new call in {PATIENCE:?}: {now:?}, before {before:?}\n{said}");
             }
             sleep(Duration::from_millis(200)).await;
         }
-    }
-}
-
-impl Running {
-    async fn start(host: &Host, program: &'static str) -> Result<Running> {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../deploy/config/{program}.toml"));
-        let log = host.folder.join(format!("{program}.log"));
-        let output = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
-        let mut command = Command::new(binary(program).await?);
-        command.arg("--config").arg(file);
-        for setting in host.settings(program) {
-            command.arg("--set").arg(setting);
-        }
-        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).kill_on_drop(true);
-        Ok(Running { program, child: command.spawn()?, log })
-    }
-
-    /// Asks it to finish, and waits until it did.
-    async fn stop(mut self) -> Result<()> {
-        let id = self.child.id().with_context(|| format!("{} is gone:\n{}", self.program, self.said()))?;
-        Command::new("kill").arg("-TERM").arg(id.to_string()).status().await?;
-        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
-        let status = ended.with_context(|| format!("{} does not finish:\n{}", self.program, self.said()))??;
-        ensure!(status.success(), "{} ended with {status}:\n{}", self.program, self.said());
-        Ok(())
-    }
-
-    /// The last lines that it wrote.
-    fn said(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<_> = text.lines().collect();
-        let last = &lines[lines.len().saturating_sub(12)..];
-        format!("--- {}\n{}\n", self.program, last.join("\n"))
     }
 }

@@ -14,8 +14,9 @@ use tempfile::TempDir;
 use tidegate_tests::feed::{Feed, Ledger};
 use tidegate_tests::life::{Dice, Figures};
 use tidegate_tests::product::{free_ports, run};
+use tidegate_tests::reported::{self, same};
 use tidegate_tests::table::Table;
-use tidegate_tests::victim::{Moment, PATIENCE, UNEXPLAINED, Victim, pick, report_arguments};
+use tidegate_tests::victim::{Moment, PATIENCE, Victim};
 use tokio::time::{Instant, sleep};
 
 /// Kills when nobody asks for more.
@@ -37,7 +38,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_counted_twice_however_often
     let place = TempDir::new()?;
     let mut victim = Victim::start(place.path(), free_ports(3), &SETTINGS).await?;
     victim.ready().await?;
-    let mut feed = Feed::start(victim.door(), 4, seed, PAUSE)?;
+    let mut feed = Feed::start(&[victim.door()], 4, seed, PAUSE)?;
     let mut dice = Dice(seed);
     let mut met = BTreeMap::<&str, u64>::new();
     for kill in 0..kills {
@@ -57,7 +58,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_counted_twice_however_often
     let data = victim.data().to_string_lossy().into_owned();
     victim.stop().await?;
     judge(&data, &ledger).await?;
-    println!("{ledger_line}, {met:?}", ledger_line = line(&ledger));
+    println!("{ledger}, {met:?}");
     if kills > FEW {
         record(kills, seed, &ledger, &met)?;
     }
@@ -82,12 +83,7 @@ async fn holds(victim: &mut Victim, feed: &Feed) -> Result<()> {
     let patience = Instant::now() + PATIENCE;
     loop {
         let found = victim.figures(&acknowledged).await?;
-        let sent = feed.ledger().sent;
-        let asked = found.iter().filter(|(figure, _)| figure.2 != UNEXPLAINED);
-        let more = { asked }.find(|(figure, n)| **n > sent.get(*figure).copied().unwrap_or(0));
-        if let Some((figure, n)) = more {
-            bail!("{figure:?} is {n}, and {:?} was sent", sent.get(figure));
-        }
+        reported::not_more(&found, &feed.ledger().sent)?;
         let less = acknowledged.iter().find(|(figure, n)| found[*figure] < **n);
         let Some((figure, n)) = less else { return Ok(()) };
         if Instant::now() > patience {
@@ -110,21 +106,13 @@ async fn equals(victim: &Victim, ledger: &Ledger) -> Result<()> {
     }
 }
 
-fn same(found: &Figures, truth: &Figures) -> Result<()> {
-    let differ = |(figure, n): &(&_, &i64)| truth.get(*figure) != Some(*n);
-    let told: Vec<_> =
-        found.iter().filter(differ).map(|(f, n)| format!("{f:?} is {n}, truth {:?}", truth.get(f))).collect();
-    ensure!(told.is_empty(), "{} figures differ: {}", told.len(), told[..told.len().min(10)].join("; "));
-    Ok(())
-}
-
 /// Without the server: the same figures, every call once, a journal that is sound, and a store that is what the journal says.
 async fn judge(data: &str, ledger: &Ledger) -> Result<()> {
     let mut found = Figures::new();
-    for by in ["queue", "agent", "tenant"] {
-        let arguments = report_arguments(data, by);
+    for by in reported::KINDS {
+        let arguments = reported::arguments(data, by);
         let text = run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await?;
-        pick(&mut found, by, &Table::parse(&text)?, &ledger.acknowledged);
+        reported::pick(&mut found, by, &Table::parse(&text)?, &ledger.acknowledged);
     }
     same(&found, &ledger.acknowledged).context("on the command line")?;
     let sound = run(&["verify", "--data", data]).await?;
@@ -134,13 +122,6 @@ async fn judge(data: &str, ledger: &Ledger) -> Result<()> {
     let compared = format!("and {} calls compared", ledger.calls);
     ensure!(verdict.contains(&compared), "{} calls were sent: {verdict}", ledger.calls);
     Ok(())
-}
-
-fn line(ledger: &Ledger) -> String {
-    format!(
-        "{} events of {} calls acknowledged, {} sent again unacknowledged, {} sent twice on purpose",
-        ledger.events, ledger.calls, ledger.repeated, ledger.doubled
-    )
 }
 
 fn record(kills: u64, seed: u64, ledger: &Ledger, met: &BTreeMap<&str, u64>) -> Result<()> {
@@ -156,7 +137,7 @@ fn record(kills: u64, seed: u64, ledger: &Ledger, met: &BTreeMap<&str, u64>) -> 
         finding = finding.figure(Figure::new(format!("kills {moment}"), *times as f64, "kills"));
     }
     finding
-        .note(format!("seed {seed}; {}", line(ledger)))
+        .note(format!("seed {seed}; {ledger}"))
         .note(
             "lost and twice are of a test that fails at the first: every figure of every queue, agent and the tenant equals the \
              ledger's over HTTP and on the command line, `verify` finds the journal sound, `rebuild --dry-run` the store identical",

@@ -76,7 +76,7 @@ async fn one_table(month: &str, days: [&str; 3]) -> Result<()> {
     let book = Book::open(folder.path(), month).await?;
     Wrong::find(&book, &truth).await?.none()?;
     book.same_on_the_command_line(&data).await?;
-    drop(book);
+    book.close().await?;
     let verdict = run(&["rebuild", "--dry-run", "--data", &path]).await?;
     ensure!(verdict.trim_end().ends_with("identical"), "a rebuild does not give the same: {verdict}");
     Ok(())

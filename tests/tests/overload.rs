@@ -4,14 +4,14 @@
 #![allow(clippy::disallowed_methods, reason = "this test runs real processes in real time")]
 
 use anyhow::{Result, ensure};
-use tidegate_tests::product::binary;
+use tidegate_tests::product::{binary, cargo};
 use tokio::process::Command;
 
 #[tokio::test]
 async fn what_is_acknowledged_under_overload_is_counted_once_and_what_is_refused_is_not() -> Result<()> {
     // Built beside each other: the bench starts the product that lies next to it.
     let product = binary("tidegate").await?;
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = cargo();
     let release = product.components().any(|part| part.as_os_str() == "release");
     cargo.args(["build", "--quiet", "-p", "bench", "--bin", "overload"]).args(release.then_some("--release"));
     ensure!(cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().await?.success(), "the bench does not build");

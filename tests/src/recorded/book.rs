@@ -35,6 +35,11 @@ impl Book {
         Ok(book)
     }
 
+    /// Ends the product, and waits until nothing of its data is in use.
+    pub async fn close(self) -> Result<()> {
+        self.product.stop().await
+    }
+
     /// From now on, asks for another month.
     pub fn turn_to(&mut self, month: &str) -> Result<()> {
         self.from = format!("{month}-01").parse()?;

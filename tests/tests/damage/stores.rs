@@ -79,7 +79,7 @@ fn blocks(n: u64) -> [Block; 2] {
         id: id.into(),
     };
     let block = |key: BlockKey| {
-        let rows = BTreeMap::from([(key.hour, row(n)), (key.hour + 60_000, row(n + 1))]);
+        let rows = stats::Few::from([(key.hour, row(n)), (key.hour + 60_000, row(n + 1))]);
         Block { key, version: n + 1, rows }
     };
     [block(key("total", 0)), block(key(QUEUES[n as usize % 3], n as i64 / 3 * HOUR))]

@@ -4,6 +4,9 @@
 
 mod brokers;
 mod members;
+#[path = "../collector_pairs/pair.rs"]
+mod pair;
+mod pairs;
 mod product;
 mod topics;
 

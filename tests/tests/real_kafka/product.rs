@@ -102,12 +102,7 @@ async fn processes_over_kafka_are_killed_and_no_call_is_lost_or_counted_twice() 
     let base = free_ports(10);
     let address = |number: u16| format!("127.0.0.1:{}", base + number);
     let (ami, control, face) = (address(0), address(1), address(2));
-    let brokers = Brokers::shared().servers().join("\", \"");
-    let journal = |program: &str| {
-        format!(
-            "[{program}.journal]\nkind = \"kafka\"\n[{program}.journal.kafka]\nbrokers = [\"{brokers}\"]\nprefix = \"many.\"\n"
-        )
-    };
+    let journal = |program: &str| Brokers::shared().tables(&format!("{program}.journal"), "many.");
     let store = place.path().join("store.db");
     let store = |program: &str| format!("[{program}.store]\npath = {store:?}\n");
     let simulator = format!(

@@ -4,7 +4,6 @@ use anyhow::{Result, ensure};
 use model::Time;
 use stats::{Dim, Field, Row};
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use store::postgres::Options;
@@ -44,7 +43,7 @@ fn key(id: &str, hour: i64) -> BlockKey {
 fn block(id: &str, hour: i64, offered: i64) -> Arc<Block> {
     let mut row = Row::default();
     row.event.add(Field::Offered, offered);
-    Arc::new(Block { key: key(id, hour), version: 7, rows: BTreeMap::from([(Time(hour), row)]) })
+    Arc::new(Block { key: key(id, hour), version: 7, rows: stats::Few::from([(Time(hour), row)]) })
 }
 
 fn call(id: &str, at: i64) -> StoredCall {

@@ -238,9 +238,9 @@ impl Node {
                 let watch = Watch(Arc::clone(vendor));
                 let settings = Settings::live(vendor.source.clone(), self.name.clone());
 
-                let intake = Arc::new(adapter::Ingest(disk));
+                let intake = Arc::new(adapter::Ingest(Arc::clone(&disk)));
                 let (clock, seeds, drain) = (context.clock, context.seeds, context.drain);
-                let env = Environment { intake, clock, seeds, drain };
+                let env = Environment { intake, turns: Some(disk), clock, seeds, drain };
                 let ended = runtime::run(&watch, settings, env, |_| {}).await;
                 ended.map(|_| ()).map_err(|error| service::Error::dependency("TG0113", error.to_string()))
             }

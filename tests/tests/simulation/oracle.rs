@@ -9,7 +9,7 @@ use bytes::Bytes;
 use journal::memory::Memory;
 use journal::{Entry, Journal, Record, Stream, Topology};
 use model::envelope::Parsed;
-use model::{Envelope, EventId, SourceId, Time};
+use model::{Envelope, EventId, NumberKey, SourceId, Time};
 use pusher::ws::hub::Hub;
 use pusher::ws::topic::Topic;
 use receiver::admit::{Decision, Rules};
@@ -220,7 +220,7 @@ fn sent(book: &Book, id: &EventId, observed: Option<Time>) -> Option<Entry> {
         Item::Fact(fact) => fact.clone().into_envelope(source, observed.unwrap_or(fact.occurred_at)).to_json(),
         Item::Envelope(bytes) => bytes.clone(),
     };
-    let rules = Rules { directory: directory(), number_key: NUMBER_KEY.as_bytes().to_vec(), late_after_ms: 60_000 };
+    let rules = Rules { directory: directory(), number_key: NumberKey::new(NUMBER_KEY), late_after_ms: 60_000 };
     match rules.decide(&bytes) {
         Decision::Admit { entry, .. } => Some(entry),
         Decision::Aside { .. } => None,
