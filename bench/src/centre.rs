@@ -13,7 +13,7 @@ use model::event::call::{
     Party, QueueExit, Queued, Released, Retrieved, Rona, RonaReason, TransferKind, Transferred, WrappedUp,
 };
 use model::event::device;
-use model::{Event, Fact, Number, SourceId, Subject, TenantId, Time};
+use model::{Event, Fact, Number, NumberKey, SourceId, Subject, TenantId, Time};
 
 /// 2026-11-18 07:00 UTC.
 const OPENS: i64 = 1_794_985_200_000;
@@ -136,8 +136,8 @@ impl Centre {
 
     fn call(&mut self, n: usize, at: i64) {
         let call = Subject::Call(format!("pbx1-{}.{n}", at / 1000).into());
-        let ani = Number::plain(format!("+4930{:08}", self.dice.below(40_000_000))).sealed(b"bench");
-        let dnis = Number::plain("+498001234567").sealed(b"bench");
+        let ani = Number::plain(format!("+4930{:08}", self.dice.below(40_000_000))).sealed(&NumberKey::new("bench"));
+        let dnis = Number::plain("+498001234567").sealed(&NumberKey::new("bench"));
         let trunk = Some(format!("trunk-{}", self.dice.below(6)).as_str().into());
         self.say(
             &call,

@@ -8,6 +8,7 @@
 //!
 //! Start at [`Finding`], then [`page`].
 
+pub mod broker;
 pub mod centre;
 pub mod crowd;
 pub mod finding;

@@ -10,7 +10,7 @@ use clap::Parser;
 /// What is counted.
 #[derive(Parser)]
 struct Asked {
-    /// The folder of a run: one folder for each slice.
+    /// The folder of a run: one folder for each slice, and what earlier runs know of files that are as they were.
     results: PathBuf,
     /// The list of changes that make no difference.
     explained: PathBuf,
@@ -42,17 +42,19 @@ fn main() -> anyhow::Result<()> {
     .figure(figure("noticed because the tests did not end", timeout.len()))
     .figure(figure("survived, with the reason in docs/proof/mutants-explained.md", missed.len() - open.len()))
     .figure(figure("survived without a reason", open.len()).aim(Aim::AtMost(0.0)))
-    .note("cargo-mutants; the tests of each package alone, its recorded calls left out, property tests from one seed, those of stats with 40 cases")
+    .note("cargo-mutants; the tests of each package alone, its recorded calls left out, property tests from one seed, those of stats with 40 cases; what an earlier run noticed counts while the changed file is the same")
     .save()?;
     anyhow::ensure!(open.is_empty(), "{} changes survived without a reason", open.len());
     Ok(())
 }
 
-/// The names of one kind in every slice.
+/// The names of one kind in every slice and of earlier runs.
 fn all(results: &Path, kind: &str) -> anyhow::Result<Vec<String>> {
     let mut names = Vec::new();
-    for slice in std::fs::read_dir(results)? {
-        let path = slice?.path().join("mutants.out").join(format!("{kind}.txt"));
+    let slices = std::fs::read_dir(results)?
+        .map(|slice| Ok(slice?.path().join("mutants.out").join(format!("{kind}.txt"))))
+        .collect::<std::io::Result<Vec<_>>>()?;
+    for path in slices.into_iter().chain([results.join(format!("known-{kind}.txt"))]) {
         if path.exists() {
             let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
             names.extend(text.lines().map(str::to_owned));

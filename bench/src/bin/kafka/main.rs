@@ -1,21 +1,23 @@
 //! How fast events over Kafka become figures: our consumer with and without decoding and folding, beside a bare client of the same library,
 //! and beside Kafka Streams doing a small part of the work, on the same topic of the same broker in the same run.
 //!
-//! `script/bench kafka`; by itself, it takes the number of calls of the day, for a short look. Needs a JDK and Maven: the broker and the
-//! peer are jars from Maven Central.
+//! `script/bench kafka`. And how that grows with partitions and processes: `script/bench kafka-growth`. Both take a number of calls of the
+//! day, for a short look. Needs a JDK and Maven: the broker and the peer are jars from Maven Central.
 
+mod growth;
 mod sides;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use bench::broker::{Broker, jars};
 use bench::{Aim, Figure, Finding, Spread};
-use journal::kafka::{Kafka, Options, topics};
+use clap::Parser;
+use journal::kafka::Kafka;
 use journal::{Entry, Journal, Stream, Topology};
 use model::envelope::{Parsed, Reader};
-use service::Clock;
 
 /// Calls of the made-up day.
 const CALLS: usize = 80_000;
@@ -28,15 +30,55 @@ const PREFIX: &str = "bench.";
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// How fast events over Kafka become figures.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    role: Option<Role>,
+    /// Calls of the day.
+    #[arg(long, default_value_t = CALLS, global = true)]
+    calls: usize,
+}
+
+#[derive(clap::Subcommand)]
+enum Role {
+    /// How the rate grows with partitions and processes.
+    Growth,
+    /// A process that folds its share; started by this program itself.
+    Member {
+        /// The broker.
+        server: String,
+        /// The topics.
+        prefix: String,
+        /// Partitions of the calls.
+        partitions: u32,
+        /// How many of them are this member's.
+        share: usize,
+        /// Its group, and its name there.
+        group: String,
+        name: String,
+    },
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    let Arguments { role, calls } = Arguments::parse();
+    match role {
+        None => beside_others(calls).await,
+        Some(Role::Growth) => growth::measure(calls).await,
+        Some(Role::Member { server, prefix, partitions, share, group, name }) => {
+            growth::member(&server, &prefix, partitions, share, (&group, &name)).await
+        }
+    }
+}
+
+fn topology(partitions: u32) -> Topology {
+    Topology::uniform(1).with(Stream::EventsCall, partitions)
+}
+
+async fn beside_others(calls: usize) -> anyhow::Result<()> {
     let broker = Broker::start()?;
-    let topology = Topology::uniform(1).with(Stream::EventsCall, PARTITIONS);
-    let mut options = Options::new(broker.server(), topology, Clock::system());
-    options.prefix = PREFIX.to_owned();
-    topics::create(&options, Some(1)).await?;
-    let journal = Kafka::open(options).await?;
-    let calls = std::env::args().nth(1).map_or(Ok(CALLS), |calls| calls.parse())?;
+    let journal = Kafka::open(broker.journal(PREFIX, topology(PARTITIONS)).await?).await?;
     let (events, bytes) = fill(&*journal, calls).await?;
     let topic = format!("{PREFIX}{}", Stream::EventsCall);
     let [mut bare, mut reading, mut decoding, mut folding] = [const { Vec::new() }; 4];
@@ -110,7 +152,7 @@ fn streams(server: &str, topic: &str, events: u64, threads: usize) -> anyhow::Re
     let (events, threads) = (events.to_string(), threads.to_string());
     let output = Command::new("java")
         .args(["-Xmx1g", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp"])
-        .arg(home().join("jars/*"))
+        .arg(jars().join("*"))
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/streams/Windowed.java"))
         .args([server, topic, &events, &threads, "bench-streams"])
         .stdin(Stdio::null())
@@ -128,36 +170,4 @@ fn streams(server: &str, topic: &str, events: u64, threads: usize) -> anyhow::Re
         counts.entry((queue.to_owned(), start.parse()?)).or_default()[place] = count.parse()?;
     }
     Ok((Duration::from_millis(took), counts))
-}
-
-fn home() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.join("../target/kafka")
-}
-
-/// One broker; stopped when this process is gone.
-struct Broker {
-    port: u16,
-}
-
-impl Broker {
-    fn start() -> anyhow::Result<Self> {
-        let free = || Ok::<_, std::io::Error>(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port());
-        let (port, controller) = (free()?, free()?);
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kafka/up");
-        let output = Command::new(script)
-            .env("KAFKA_PORTS", format!("{port}:{controller}"))
-            .env("KAFKA_HOME", home().join("bench"))
-            .env("KAFKA_JARS", home().join("jars"))
-            .env("KAFKA_OWNER", std::process::id().to_string())
-            .env("KAFKA_HEAP", "768m")
-            .stdin(Stdio::null())
-            .output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Ok(Self { port })
-    }
-
-    fn server(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
 }

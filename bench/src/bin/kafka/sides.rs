@@ -111,31 +111,47 @@ pub(crate) async fn decode(journal: &dyn Journal, group: &str, events: u64) -> a
 
 /// Our consumer, and every event decoded and folded, a fold for each partition.
 pub(crate) async fn fold(journal: &dyn Journal, group: &str, events: u64) -> anyhow::Result<(f64, Counts)> {
-    let mut reader = Reader::default();
-    let mut folds: BTreeMap<u32, (PartitionFold, u64)> = BTreeMap::new();
-    let mut counts = Counts::new();
-    let folding = each(journal, group, events, |batch| {
+    let mut folds = Folds::default();
+    let (events, mut took) = each(journal, group, events, |batch| folds.take(batch)).await?;
+    let clock = Clock::system();
+    let begin = clock.monotonic();
+    let counts = folds.done();
+    took += clock.monotonic() - begin;
+    Ok((rate(events, took), counts))
+}
+
+/// The folds of several partitions.
+#[derive(Default)]
+pub(crate) struct Folds {
+    reader: Reader,
+    folds: BTreeMap<u32, (PartitionFold, u64)>,
+    counts: Counts,
+}
+
+impl Folds {
+    /// Decodes and folds a batch.
+    pub(crate) fn take(&mut self, batch: &Batch) -> anyhow::Result<()> {
         let fresh = || (PartitionFold::new(Settings { closed_kept: 1_000, ..Settings::default() }).untold(), 0);
-        let (fold, since) = folds.entry(batch.partition).or_insert_with(fresh);
+        let (fold, since) = self.folds.entry(batch.partition).or_insert_with(fresh);
         for record in &batch.records {
-            fold.apply(decoded(&mut reader, &record.value)?);
+            fold.apply(decoded(&mut self.reader, &record.value)?);
             *since += 1;
             if *since == CHUNK {
                 *since = 0;
-                take(fold, &mut counts);
+                take(fold, &mut self.counts);
             }
         }
         Ok(())
-    });
-    let (events, mut took) = folding.await?;
-    let clock = Clock::system();
-    let begin = clock.monotonic();
-    for (fold, _) in folds.values_mut() {
-        take(fold, &mut counts);
     }
-    took += clock.monotonic() - begin;
-    counts.retain(|_, count| *count != [0, 0]);
-    Ok((rate(events, took), counts))
+
+    /// Takes the last changes; all counts.
+    pub(crate) fn done(mut self) -> Counts {
+        for (fold, _) in self.folds.values_mut() {
+            take(fold, &mut self.counts);
+        }
+        self.counts.retain(|_, count| *count != [0, 0]);
+        self.counts
+    }
 }
 
 fn take(fold: &mut PartitionFold, counts: &mut Counts) {

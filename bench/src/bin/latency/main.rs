@@ -3,14 +3,16 @@
 //! The whole way in one process, as `tidegate up` runs it: events come in through `POST /v1/ingest`, are on disk before they are
 //! acknowledged, are admitted, are on disk again as the canonical record, are folded, told, painted and sent. A wallboard that follows
 //! all open calls notes when each event's effect came. The disk's own sync is measured beside it, in the same folder.
+//!
+//! `--journal kafka`: the same on a journal over a Kafka of this machine; beside it, a bare client of that broker.
 
 mod disk;
 mod load;
 mod parts;
 mod pipeline;
+mod place;
 mod wallboard;
 
-use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +20,7 @@ use std::time::Duration;
 use bench::crowd::Child;
 use bench::{Aim, Figure, Finding, Spread};
 use clap::Parser;
+use place::{Kind, Place};
 use service::{Clock, Drain, Tasks};
 
 /// From an event to the WebSocket frame that shows it, durable first.
@@ -34,6 +37,9 @@ struct Arguments {
     /// The pusher's tick, milliseconds; 0: as it is by default.
     #[arg(long, default_value_t = 0)]
     tick_ms: u64,
+    /// Where the journal lies.
+    #[arg(long, value_enum, default_value_t = Kind::Embedded)]
+    journal: Kind,
 }
 
 #[derive(clap::Subcommand)]
@@ -44,6 +50,9 @@ enum Role {
         folder: PathBuf,
         /// The pusher's tick, milliseconds; 0: as it is by default.
         tick_ms: u64,
+        /// The broker, and what its topics' names begin with; none: the journal is a file.
+        broker: Option<String>,
+        prefix: Option<String>,
     },
 }
 
@@ -55,11 +64,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     match arguments.role {
-        Some(Role::Pipeline { folder, tick_ms }) => pipeline::serve(&folder, tick_ms),
+        Some(Role::Pipeline { folder, tick_ms, broker, prefix }) => {
+            pipeline::serve(&folder, tick_ms, place::journal(&folder, broker.zip(prefix)))
+        }
         None => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             let length = Duration::from_secs(arguments.seconds);
-            runtime.block_on(run(arguments.rates, length, arguments.tick_ms.to_string()))
+            runtime.block_on(run(arguments.rates, length, arguments.tick_ms, arguments.journal))
         }
     }
 }
@@ -77,23 +88,27 @@ struct Measured {
     memory_mib: f64,
 }
 
-async fn run(rates: Vec<u64>, length: Duration, tick: String) -> anyhow::Result<()> {
+async fn run(rates: Vec<u64>, length: Duration, tick_ms: u64, kind: Kind) -> anyhow::Result<()> {
     let clock = Clock::system();
-    let folder = tempfile::tempdir()?;
-    let (mut disk, mut all) = (disk::syncs(folder.path(), &clock)?, Vec::new());
+    let place = Place::new(kind)?;
+    let (mut peer, mut all) = (place.peer(&clock).await?, Vec::new());
     for rate in rates {
-        let measured = at(rate, length, &tick, &clock).await?;
+        let measured = at(rate, length, tick_ms, &place, &clock).await?;
         eprintln!("{rate} events/s: p50 {:.1} ms, p99 {:.1} ms", measured.late(0.5), measured.late(0.99));
         all.push(measured);
     }
-    disk.extend(disk::syncs(folder.path(), &clock)?);
-    finding(&all, disk.into_iter().collect()).save()
+    peer.extend(place.peer(&clock).await?);
+    finding(&all, kind, peer.into_iter().collect()).save()
 }
 
 /// A server of its own for each rate: none begins with what another left.
-async fn at(rate: u64, length: Duration, tick: &str, clock: &Clock) -> anyhow::Result<Measured> {
+async fn at(rate: u64, length: Duration, tick_ms: u64, place: &Place, clock: &Clock) -> anyhow::Result<Measured> {
     let folder = tempfile::tempdir()?;
-    let mut server = Child::start([OsStr::new("pipeline"), folder.path().as_os_str(), OsStr::new(tick)])?;
+    let prefix = format!("at{rate}.");
+    let journal = place.made(folder.path(), &prefix).await?;
+    let mut words = vec!["pipeline".to_owned(), folder.path().display().to_string(), tick_ms.to_string()];
+    words.extend(place.server().into_iter().flat_map(|server| [server, prefix.clone()]));
+    let mut server = Child::start(words)?;
     let (door, face) = (server.hear()?, server.hear()?.parse()?);
     let seen = Arc::new(wallboard::Seen::default());
     let tasks = Tasks::new("latency", 4, clock.clone(), Drain::new());
@@ -111,7 +126,7 @@ async fn at(rate: u64, length: Duration, tick: &str, clock: &Clock) -> anyhow::R
     let memory_mib = server.resident()? / f64::from(1 << 20);
     server.ask("stop")?;
     let _ = tasks.shutdown(Duration::ZERO).await;
-    let parts = parts::of_journal(folder.path(), clock, &seen).await?;
+    let parts = parts::of_journal(&journal, clock, &seen).await?;
     let outcome = seen.outcome(load.counted_from_us);
     Ok(Measured { rate, load, outcome, parts, cores, us_per_event, memory_mib })
 }
@@ -127,20 +142,16 @@ impl Measured {
     }
 }
 
-fn finding(all: &[Measured], disk: Spread) -> Finding {
-    let who = "the disk's own append and fdatasync of 4 KiB, before and after, p99";
-    let mut finding = Finding::new(
-        "latency",
-        "what happens is on the wallboard at once, and never before it is on disk twice",
-        "script/bench latency",
-    );
+fn finding(all: &[Measured], kind: Kind, peer: Spread) -> Finding {
+    let (name, claim, who) = kind.words();
+    let mut finding = Finding::new(name, claim, &format!("script/bench {name}"));
     let highest = all.iter().map(|one| one.rate).max().unwrap_or(0);
     for one in all {
         let named = |what: &str| format!("{} events/s: {what}", one.rate);
-        let p99 = Figure::new(named("event to frame, p99"), one.late(0.99), "ms").peer(who, disk.quantile(0.99));
+        let p99 = Figure::new(named("event to frame, p99"), one.late(0.99), "ms").peer(who, peer.quantile(0.99));
         finding = finding
             .figure(if one.rate == highest { p99.aim(Aim::AtMost(50.0)) } else { p99 })
-            .figure(Figure::new(named("event to frame, p50"), one.late(0.5), "ms").peer("the same, p50", disk.median()))
+            .figure(Figure::new(named("event to frame, p50"), one.late(0.5), "ms").peer("the same, p50", peer.median()))
             .figure(
                 Figure::new(named("carried, all of it acknowledged"), one.carried(), "events/s")
                     .aim(Aim::AtLeast(0.97 * one.rate as f64)),

@@ -1,9 +1,9 @@
 //! Where the time went: by the times that the journal gave to the records of a call's first event.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use bench::Spread;
+use journal::config::Config;
 use journal::{Journal, Stream};
 use service::Clock;
 
@@ -35,8 +35,7 @@ impl Parts {
 
 /// Reads what the stopped server left.
 /// `None`: no call was seen on its whole way.
-pub async fn of_journal(folder: &Path, clock: &Clock, seen: &Seen) -> anyhow::Result<Option<Parts>> {
-    let config = journal::config::Config { path: folder.join("journal.db"), ..Default::default() };
+pub async fn of_journal(config: &Config, clock: &Clock, seen: &Seen) -> anyhow::Result<Option<Parts>> {
     let journal = config.open(clock).await?;
     let (admitted, told) = (firsts(&*journal, Stream::EventsCall).await?, firsts(&*journal, Stream::Views).await?);
     journal.close().await?;

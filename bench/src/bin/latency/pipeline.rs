@@ -1,4 +1,4 @@
-//! The whole way of an event in a process of its own: receiver, aggregator and pusher on the embedded journal, as `tidegate up` has them.
+//! The whole way of an event in a process of its own: receiver, aggregator and pusher as `tidegate up` has them.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,7 +14,7 @@ use service::{Clock, Component, Host, Millis, Process, Seeds};
 use tokio::sync::mpsc;
 
 /// Serves until told to stop. Says the address of the door, then that of the face.
-pub fn serve(folder: &Path, tick_ms: u64) -> anyhow::Result<()> {
+pub fn serve(folder: &Path, tick_ms: u64, journal: journal::config::Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let (stop, stopped) = mpsc::channel(1);
     std::thread::spawn(move || {
@@ -22,7 +22,7 @@ pub fn serve(folder: &Path, tick_ms: u64) -> anyhow::Result<()> {
         // When the process ends by itself there is nobody to stop.
         let _ = stop.blocking_send("the bench".to_owned());
     });
-    runtime.block_on(run(folder, tick_ms, stopped))?;
+    runtime.block_on(run(folder, tick_ms, journal, stopped))?;
     answer("stopped");
     Ok(())
 }
@@ -35,11 +35,15 @@ fn plan<C: Component>(config: C::Config) -> anyhow::Result<C::Plan> {
     C::plan(config).map_err(|problems| anyhow::anyhow!("{problems}"))
 }
 
-async fn run(folder: &Path, tick_ms: u64, stopped: mpsc::Receiver<String>) -> anyhow::Result<()> {
+async fn run(
+    folder: &Path,
+    tick_ms: u64,
+    journal: journal::config::Config,
+    stopped: mpsc::Receiver<String>,
+) -> anyhow::Result<()> {
     let clock = Clock::system();
     let mut process = Process { ops: Listen::loopback(0), ..Process::default() };
     process.log.filter = "warn".to_owned();
-    let journal = journal::config::Config { path: folder.join("journal.db"), ..Default::default() };
     let store = store::config::Config::sqlite(folder.join("store.db"));
     let mut host = Host::new(process, clock.clone(), Seeds::fixed(1));
     let journal = journal.open(&clock).await?;
