@@ -208,6 +208,7 @@ async fn a_call_is_explained_by_the_plan_the_thresholds_and_the_orders_of_its_ti
     let explained = bench.until("/v1/explain/pbx1-1", |explained| explained["decisions"][0].is_object()).await;
     let decision = &explained["decisions"][0];
     assert_eq!((&decision["outcome"], &decision["plan"]["version"]), (&json!("smart_ivr"), &json!(version)));
+    assert_eq!(decision["target"], "smart");
     assert_eq!(decision["thresholds"]["goal"]["within_s"], 33.0, "{decision}");
     assert_eq!(decision["overrides"][0]["by"], "operator/ann");
     assert!(decision["plan_why"].as_str().is_some_and(|why| !why.is_empty()));

@@ -196,6 +196,7 @@ impl Bench {
             Offered { direction: Direction::Inbound, ..Offered::default() }.into(),
             Diverted {
                 target: "smart_ivr".into(),
+                name: Some("smart".into()),
                 rule: "all_diverted".into(),
                 level: 3,
                 plan,
