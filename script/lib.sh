@@ -56,6 +56,15 @@ need_tools() {
   need_packages cc=build-essential git=git /etc/ssl/certs/ca-certificates.crt=ca-certificates pkg-config=pkg-config /usr/include/openssl/ssl.h=libssl-dev
 }
 
+# need_disk GIB: so much room for what is built, unless it is built already: a full disk shows itself as errors of whatever writes first.
+need_disk() {
+  [ -d "$target/debug/deps" ] && return
+  local free
+  mkdir -p "$target"
+  free=$(($(df --output=avail -k "$target" | tail -n 1) / 1048576))
+  [ "$free" -ge "$1" ] || die "$target has room for $free GiB, and what is built there needs $1: make room, or set CARGO_TARGET_DIR to a larger disk"
+}
+
 rust_wanted() { sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml; }
 rust_found() { cargo --version 2>/dev/null | cut -d' ' -f2; }
 enough() { [ -n "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | sed -n 1p)" = "$1" ]; }
