@@ -231,12 +231,12 @@ impl Gate {
             return with(Why::HardPhone, Answer::enter(Why::HardPhone));
         }
         let (caller, again) = self.caller(asked, force);
+        let heard = heard(asked.at, force);
         if force.plan == 0 && caller.protected.is_some() {
             // An order without a plan says nothing of what the queue bears: that nobody knows a rate is no reason to refuse these.
-            standing.gate.entered_anyway(now_s, orders, &force.rules);
+            standing.gate.entered_anyway(now_s, orders, &force.rules, &force.stale, heard);
             return with(why(Reason::Protected, caller.protected, again), Answer::enter(Why::Open));
         }
-        let heard = heard(asked.at, force);
         let reason = standing.gate.decide_heard(now_s, &caller, orders, &force.rules, &force.stale, heard);
         if reason.enters() {
             let offers = if orders.level >= Level::Offer { force.offers } else { &[] };
@@ -263,7 +263,7 @@ impl Gate {
             }
             // Nobody is dropped by us: who can be led nowhere waits like the others.
             None => {
-                standing.gate.entered_anyway(now_s, orders, &force.rules);
+                standing.gate.entered_anyway(now_s, orders, &force.rules, &force.stale, heard);
                 with(Why::NoTarget, Answer::enter(Why::NoTarget))
             }
         }

@@ -27,12 +27,13 @@ impl Bucket {
         true
     }
 
-    /// Takes the place of a call that passed for another reason, and must be missing for the others. The debt is bounded by `burst` calls.
+    /// Takes the place of a call that passed for another reason, and must be missing for the others. It makes the debt no larger than
+    /// `burst` calls, and never less than it was: another rate, or somebody with a deeper burst, may have made it.
     pub fn charge(&mut self, now_s: f64, rate_per_s: f64, burst: f64) {
         if rate_per_s > 0.0 {
             let gap_s = 1.0 / rate_per_s;
             let left_s = (self.filled_s - (now_s - self.last_s).max(0.0)).max(0.0);
-            self.filled_s = (left_s + gap_s).min(burst.max(1.0) * gap_s);
+            self.filled_s = (left_s + gap_s).min(burst.max(1.0) * gap_s).max(left_s);
             self.last_s = self.last_s.max(now_s);
         }
     }
@@ -60,7 +61,32 @@ mod tests {
         assert!(!bucket.admit(1.0, 1.0, 4.0), "what they took is missing");
     }
 
+    #[test]
+    fn a_place_that_is_taken_forgives_no_debt() {
+        let mut bucket = Bucket::default();
+        assert!(bucket.admit(0.0, 0.2, 1.0), "the next one in five seconds");
+        bucket.charge(0.5, 10.0, 1.0);
+        assert!(!bucket.admit(4.9, 0.2, 1.0) && bucket.admit(5.0, 0.2, 1.0));
+    }
+
     proptest! {
+        #[test]
+        fn whoever_passes_for_another_reason_lets_nobody_pass_sooner(
+            gaps in prop::collection::vec((0.0..2.0f64, prop::bool::ANY, 0.1..20.0f64), 1..200), rate in 0.1..5.0f64,
+        ) {
+            let (mut charged, mut plain, mut now) = (Bucket::default(), Bucket::default(), 0.0);
+            for (gap, charges, other_rate) in gaps {
+                now += gap;
+                if charges {
+                    charged.charge(now, other_rate, 2.0);
+                } else {
+                    let passed = charged.admit(now, rate, 2.0);
+                    // what it let pass, one without the others would have let pass, too
+                    prop_assert!(!passed || plain.admit(now, rate, 2.0));
+                }
+            }
+        }
+
         #[test]
         fn the_admitted_rate_never_exceeds_the_bucket(
             gaps in prop::collection::vec(0.0..0.5f64, 1..400), rate in 0.1..20.0f64, burst in 1.0..10.0f64,

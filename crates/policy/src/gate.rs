@@ -162,9 +162,10 @@ impl Gate {
     }
 
     /// Notes that a caller entered although they were not let in: they could be led nowhere.
-    pub fn entered_anyway(&mut self, now_s: f64, orders: &Orders, rules: &Rules) {
+    pub fn entered_anyway(&mut self, now_s: f64, orders: &Orders, rules: &Rules, stale: &Staleness, heard: Heard) {
         self.flow.admitted.count(now_s, 1.0);
-        self.bucket.charge(now_s, orders.rate_per_s, burst(orders.rate_per_s, rules));
+        let rate = InForce::at(now_s, orders, stale, heard).rate_per_s;
+        self.bucket.charge(now_s, rate, burst(rate, rules));
     }
 
     fn judge(
@@ -176,24 +177,25 @@ impl Gate {
         stale: &Staleness,
         heard: Heard,
     ) -> Reason {
-        let age_s = (now_s - orders.seen.at_s).max(0.0);
-        let burst = burst(orders.rate_per_s, rules);
+        let InForce { age_s, held, rate_per_s: rate } = InForce::at(now_s, orders, stale, heard);
+        let burst = burst(rate, rules);
         if caller.protected == Some(Protected::Emergency) {
-            self.bucket.charge(now_s, orders.rate_per_s, rules.burst_protected * burst);
+            self.bucket.charge(now_s, rate, rules.burst_protected * burst);
             return Reason::Protected;
         }
-        let silent_s = age_s.max(heard.silent_s);
-        if age_s > stale.valid_s {
-            return self.by_rate(now_s, caller, rules, held(silent_s, orders, stale, heard));
+        if let Some(held) = held
+            && age_s > stale.valid_s
+        {
+            return self.by_rate(now_s, caller, rules, held);
         }
         let admitted = self.flow.admitted.each_second(orders.seen.at_s, now_s);
         let foreseen = orders.seen.known().after(age_s, admitted, orders.drain);
         if foreseen.waiting < 0.0 && foreseen.waiting.abs() > foreseen.deviation.min(0.5) {
-            self.bucket.charge(now_s, orders.rate_per_s, burst);
+            self.bucket.charge(now_s, rate, burst);
             return Reason::AgentFree;
         }
-        if silent_s > stale.valid_s {
-            return self.by_rate(now_s, caller, rules, held(silent_s, orders, stale, heard));
+        if let Some(held) = held {
+            return self.by_rate(now_s, caller, rules, held);
         }
         if orders.level < Level::DivertShare {
             return Reason::Open;
@@ -215,7 +217,6 @@ impl Gate {
         {
             return refused;
         }
-        let rate = orders.rate_per_s;
         if self.bucket.admit(now_s, rate, burst) { Reason::Room } else { Reason::Rate }
     }
 
@@ -237,6 +238,25 @@ impl Gate {
             (true, Some(_)) => Reason::Protected,
             (true, None) => Reason::Room,
         }
+    }
+}
+
+/// Which rate holds at a moment.
+struct InForce {
+    /// How old the figures are, seconds.
+    age_s: f64,
+    /// What is held of the last rate, when figures or orders are too old; `None` within: nothing was diverted, and nothing is.
+    held: Option<Option<f64>>,
+    /// Calls per second that have their place in the bucket, of whoever enters for another reason, too.
+    rate_per_s: f64,
+}
+
+impl InForce {
+    fn at(now_s: f64, orders: &Orders, stale: &Staleness, heard: Heard) -> InForce {
+        let age_s = (now_s - orders.seen.at_s).max(0.0);
+        let silent_s = age_s.max(heard.silent_s);
+        let held = (silent_s > stale.valid_s).then(|| held(silent_s, orders, stale, heard));
+        InForce { age_s, held, rate_per_s: held.flatten().unwrap_or(orders.rate_per_s) }
     }
 }
 
@@ -403,6 +423,22 @@ mod tests {
         let open = orders(Level::Normal, 0.0, 5.0);
         assert_eq!(ask(&mut Gate::default(), 100.0, &SOMEBODY, &open), Reason::Open, "held open");
         assert!((passed(&open, 5_000.0) - 0.2).abs() < 0.02, "never open on silence for long");
+    }
+
+    #[test]
+    fn who_enters_because_an_agent_is_free_takes_a_place_of_the_rate_that_is_held() {
+        let (rules, stale) = (Rules::default(), Staleness { static_per_s: 0.2, ..Staleness::default() });
+        let silent = Heard { silent_s: 10_000.0, ..Heard::default() };
+        let mut gate = Gate::default();
+        let mut ask = |at, free| {
+            let orders = orders(Level::DivertShare, if free { 0.0 } else { 5.0 }, if free { 3.0 } else { 0.0 });
+            gate.decide_heard(at, &SOMEBODY, &orders, &rules, &stale, silent)
+        };
+        assert_eq!(ask(0.0, false), Reason::Room);
+        assert_eq!(ask(0.5, true), Reason::AgentFree);
+        // one in five seconds, whatever the plan had allowed
+        assert_eq!([1.0, 3.0, 4.9].map(|at| ask(at, false)), [Reason::Rate; 3]);
+        assert_eq!(ask(5.1, false), Reason::Room);
     }
 
     #[test]

@@ -236,7 +236,7 @@ impl Door for Gated {
             Some(target) => Way::To(target),
             // nobody is turned away to nowhere
             None => {
-                door.gate.entered_anyway(now_s, &orders, &door.held.rules);
+                door.gate.entered_anyway(now_s, &orders, &door.held.rules, &stale, heard);
                 Way::In
             }
         }
