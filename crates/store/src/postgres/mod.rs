@@ -41,6 +41,9 @@ use crate::{Error, Result};
 
 /// Connections that write: partitions, checkpoints, retention.
 const WRITERS: u32 = 4;
+/// How often a store that is in use is tried again, and after how long: a server notices a little later that somebody has left.
+const LEAVING_TRIES: u32 = 20;
+const LEAVING_PAUSE: Duration = Duration::from_millis(100);
 /// How long to wait for a connection: a server that restarts is back by then, mostly.
 const ACQUIRE: Duration = Duration::from_secs(10);
 /// How long a statement waits for a lock.
@@ -172,9 +175,15 @@ impl Postgres {
         let mut first = connect(options).await?;
         sqlx::raw_sql(AssertSqlSafe(options.session())).execute(&mut first).await.map_err(failed)?;
         schema::check_server(&mut first, place).await?;
-        let free = if alone { lock::open_alone(&mut first).await } else { lock::open_beside(&mut first).await };
-        if !free.map_err(failed)? {
-            return Err(Error::InUse { store: place.0.clone(), alone: !alone });
+        let (clock, mut left) = (service::Clock::system(), LEAVING_TRIES);
+        loop {
+            let free = if alone { lock::open_alone(&mut first).await } else { lock::open_beside(&mut first).await };
+            match free.map_err(failed)? {
+                true => break,
+                false if left == 0 => return Err(Error::InUse { store: place.0.clone(), alone: !alone }),
+                false => left -= 1,
+            }
+            clock.sleep(LEAVING_PAUSE).await;
         }
         schema::migrate(&mut first).await?;
         let pool = |most: u32| {
