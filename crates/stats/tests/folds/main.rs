@@ -12,5 +12,6 @@ mod counting;
 mod half_told;
 mod laws;
 mod living;
+mod memory;
 mod people;
 mod traps;
