@@ -52,7 +52,7 @@ fn main() -> anyhow::Result<()> {
 fn all(results: &Path, kind: &str) -> anyhow::Result<Vec<String>> {
     let mut names = Vec::new();
     let slices = std::fs::read_dir(results)?
-        .map(|slice| Ok(slice?.path().join("mutants.out").join(format!("{kind}.txt"))))
+        .map(|slice| Ok(slice?.path().join(format!("{kind}.txt"))))
         .collect::<std::io::Result<Vec<_>>>()?;
     for path in slices.into_iter().chain([results.join(format!("known-{kind}.txt"))]) {
         if path.exists() {
