@@ -282,6 +282,14 @@ mod tests {
     }
 
     #[test]
+    fn a_number_of_many_digits_is_the_same_when_it_was_written_and_read() {
+        for calm_s in [90.222_222_222_222_24, 1.0 / 3.0, 4.184_467_440_737_208e20, f64::MIN_POSITIVE] {
+            let written = serde_json::to_string(&Thresholds { calm_s, ..Thresholds::default() }).unwrap();
+            assert_eq!(serde_json::from_str::<Thresholds>(&written).unwrap().calm_s, calm_s);
+        }
+    }
+
+    #[test]
     fn all_problems_are_named_each_with_its_place() {
         let thresholds = Thresholds {
             goal: Goal { share: 1.5, within_s: f64::NAN },
