@@ -81,8 +81,8 @@ impl<'de> Visitor<'de> for Fields {
             }
             match (field, value) {
                 (None, _) => {} // newer than we are
-                (Some(f), Value::One(n)) => t.add(f, n),
-                (Some(f), Value::Many(cells)) => {
+                (Some(f), Value::One(n)) if single(f.kind()) => t.add(f, n),
+                (Some(f), Value::Many(cells)) if !single(f.kind()) => {
                     for (sub, n) in cells {
                         if labelled(f.kind()) {
                             t.add_label(f, &sub, n);
@@ -90,6 +90,13 @@ impl<'de> Visitor<'de> for Fields {
                             t.add_cell(f, sub.parse().map_err(serde::de::Error::custom)?, n);
                         }
                     }
+                }
+                // It would be written otherwise than it was read.
+                (Some(f), Value::One(_)) => {
+                    return Err(serde::de::Error::custom(format!("{name} is a number, and has cells: {:?}", f.kind())));
+                }
+                (Some(f), Value::Many(_)) => {
+                    return Err(serde::de::Error::custom(format!("{name} has cells, and is a number: {:?}", f.kind())));
                 }
             }
         }
@@ -122,6 +129,9 @@ mod tests {
             r#"{"offered":-9223372036854775808}"#,
             r#"{"waiting":{"5":9223372036854775807,"05":1}}"#,
             r#"{"not_ready_reason_ms":{"a":9223372036854775807,"b":1}}"#,
+            r#"{"offered":{"5":-1}}"#,
+            r#"{"waiting":5}"#,
+            r#"{"not_ready_reason_ms":60000}"#,
         ] {
             assert!(serde_json::from_str::<Tally>(bad).is_err(), "{bad}");
         }
