@@ -105,6 +105,9 @@ pub struct Complaint {
     pub detail: String,
 }
 
+/// Characters of an unknown op that are told back: escaped, they may be six times as long.
+const OP_SHOWN: usize = 40;
+
 impl Complaint {
     /// A complaint about a message without an id.
     pub fn new(code: Code, detail: impl Into<String>) -> Complaint {
@@ -172,7 +175,10 @@ impl Message {
             other => Err(Complaint {
                 code: Code::UnknownOp,
                 id,
-                detail: format!("{other:?} is no op of this server: want subscribe, unsubscribe, auth, ping or pong"),
+                detail: format!(
+                    "{:?} is no op of this server: want subscribe, unsubscribe, auth, ping or pong",
+                    other.chars().take(OP_SHOWN).collect::<String>()
+                ),
             }),
         }
     }
@@ -207,6 +213,13 @@ mod tests {
             let complaint = Message::parse(text).unwrap_err();
             assert_eq!((complaint.code, complaint.id.as_deref()), (code, id), "{text}");
         }
+    }
+
+    #[test]
+    fn an_op_that_nobody_knows_is_told_back_in_part() {
+        let told = Message::parse(&json!({ "op": "\u{7f}".repeat(5_000), "id": "a" }).to_string()).unwrap_err();
+        assert_eq!((told.code, told.id.as_deref()), (Code::UnknownOp, Some("a")));
+        assert!(told.detail.len() < 400 && told.detail.ends_with("ping or pong"), "{}", told.detail);
     }
 
     #[test]
