@@ -434,10 +434,8 @@ mod tests {
             let orders = orders(Level::DivertShare, if free { 0.0 } else { 5.0 }, if free { 3.0 } else { 0.0 });
             gate.decide_heard(at, &SOMEBODY, &orders, &rules, &stale, silent)
         };
-        assert_eq!(ask(0.0, false), Reason::Room);
-        assert_eq!(ask(0.5, true), Reason::AgentFree);
-        // one in five seconds, whatever the plan had allowed
-        assert_eq!([1.0, 3.0, 4.9].map(|at| ask(at, false)), [Reason::Rate; 3]);
+        assert_eq!([ask(0.0, false), ask(0.5, true)], [Reason::Room, Reason::AgentFree]);
+        assert_eq!([1.0, 3.0, 4.9].map(|at| ask(at, false)), [Reason::Rate; 3], "one in five seconds");
         assert_eq!(ask(5.1, false), Reason::Room);
     }
 
