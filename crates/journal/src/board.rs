@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::contract::Partition;
+use crate::group::Standing;
 
 /// The board. Numbers on it only grow, so that a late look at the file cannot undo a newer one.
 pub(crate) struct Board {
@@ -88,6 +89,15 @@ impl Board {
     /// Notes that a member's owner did something.
     pub(crate) fn seen(&self, group: &str, member: u64, at: Duration) {
         lock(&self.members).insert((group.to_owned(), member), at);
+    }
+
+    /// Notes what came of a step: a member is in, or the one that wanted to leave is gone.
+    pub(crate) fn stepped(&self, group: &str, leaving: Option<u64>, standing: &Standing, at: Duration) {
+        match (standing, leaving) {
+            (Standing::In { member, .. }, _) => self.seen(group, *member, at),
+            (_, Some(member)) => self.forget(group, member),
+            _ => {}
+        }
     }
 
     /// Forgets a member that left or was put out.

@@ -360,14 +360,10 @@ impl Journal for Embedded {
 #[async_trait]
 impl Backend for Embedded {
     async fn step(&self, group: &str, step: Step) -> Result<Standing> {
-        let left = if let Step::Leave { member } = &step { Some(*member) } else { None };
+        let leaving = if let Step::Leave { member } = &step { Some(*member) } else { None };
         match self.done(Work::Step { group: group.to_owned(), step }).await? {
             Outcome::Standing(standing) => {
-                if let Standing::In { member, .. } = standing {
-                    self.board.seen(group, member, self.options.clock.monotonic());
-                } else if let Some(member) = left {
-                    self.board.forget(group, member);
-                }
+                self.board.stepped(group, leaving, &standing, self.options.clock.monotonic());
                 Ok(standing)
             }
             other => Err(Error::Storage(format!("the writer answered {other:?}"))),

@@ -29,14 +29,10 @@ impl Backend for Kafka {
             }
             return Ok(standing);
         }
-        let left = if let Step::Leave { member } = &step { Some(*member) } else { None };
+        let leaving = if let Step::Leave { member } = &step { Some(*member) } else { None };
         match self.say(group, &Said::Step { group: group.to_owned(), step }, &Pairs::new()).await? {
             Outcome::Standing(standing) => {
-                if let Standing::In { member, .. } = standing {
-                    self.board.seen(group, member, self.options.clock.monotonic());
-                } else if let Some(member) = left {
-                    self.board.forget(group, member);
-                }
+                self.board.stepped(group, leaving, &standing, self.options.clock.monotonic());
                 Ok(standing)
             }
             other => Err(Error::Storage(format!("the books answered {other:?}"))),
