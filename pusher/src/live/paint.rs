@@ -4,24 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::event::{agent, call::Direction, device};
-use model::{AgentId, QueueId, SourceId, TeamId, TenantId, Time};
+use model::{AgentId, QueueId, SourceId, TenantId, Time};
 use serde::Serialize;
-use stats::live::{Agent, expected_wait_ms, gap_ms};
-use stats::{Dim, Tally};
+use stats::live::{Agent, Queue, expected_wait_ms, gap_ms};
+use stats::{Dim, Field, Tally};
 
 use super::figures::{Figures, Goal, Quality, patience_rate};
 use super::item::{
     AgentCounts, LiveAgent, LiveCall, LiveDevice, LiveInterval, LiveQueue, LiveSource, LiveTeam, LiveTotals, Traffic,
     TrunkUse, agent_state, stage,
 };
-use super::picture::{Dirty, Picture, QueueKey};
-use super::sums::{SLOT_MS, Series, Sum};
+use super::moving::{Span, WINDOWS};
+use super::picture::{Dirty, Picture, QueueKey, TeamKey};
+use super::sums::{SLOT_MS, Series, Sum, Sums};
 use crate::report::range::Range;
 use crate::ws::board::{Board, Item};
 use crate::ws::topic::{Keys, Topic};
-
-/// The sliding windows: names and lengths in minutes.
-pub const WINDOWS: [(&str, i64); 5] = [("1m", 1), ("5m", 5), ("15m", 15), ("30m", 30), ("1h", 60)];
 
 /// How long after its end an interval may still be filled without that being a correction, in milliseconds: what is on its way.
 pub const SETTLE_MS: i64 = 5_000;
@@ -32,13 +30,42 @@ pub const POLICY: &str = "of_offered";
 /// Paints everything that is dirty.
 pub fn paint(picture: &mut Picture, board: &mut Board, now: Time) {
     let dirty = std::mem::take(&mut picture.dirty);
-    let brush = Brush { picture, now };
+    let days = turn(picture, &dirty, now);
+    let brush = Brush { picture, now, days };
     brush.all(&dirty, board);
+}
+
+/// What day it is for each tenant.
+type Days = BTreeMap<TenantId, Span>;
+
+/// Moves the sums that go with the clock, of all that is to be painted.
+fn turn(picture: &mut Picture, dirty: &Dirty, now: Time) -> Days {
+    let of_tenants = dirty.tenants.iter().map(|tenant| (Dim::Tenant, tenant, &tenant.0));
+    let of_queues = dirty.queues.iter().map(|(tenant, queue)| (Dim::Queue, tenant, &queue.0));
+    let of_teams = dirty.teams.iter().map(|(tenant, team)| (Dim::Team, tenant, &team.0));
+    let agents = dirty.agents.iter().filter_map(|id| picture.agents.get(id)).map(|agent| &agent.tenant);
+    let sources = dirty.sources.iter().filter_map(|id| picture.sources.get(id)).map(|source| &source.tenant);
+    let mut days = Days::new();
+    let sums = &mut picture.sums;
+    let mut day = |sums: &Sums, tenant: &TenantId| match days.get(tenant) {
+        Some(day) => *day,
+        None => {
+            let day = Range::today(now, sums.zone(tenant));
+            *days.entry(tenant.clone()).or_insert((day.from, day.to))
+        }
+    };
+    agents.chain(sources).for_each(|tenant| _ = day(sums, tenant));
+    for (dim, tenant, id) in of_tenants.chain(of_queues).chain(of_teams) {
+        let today = day(sums, tenant);
+        sums.turn(&Series { dim, tenant: tenant.clone(), id: Arc::clone(id) }, now, today);
+    }
+    days
 }
 
 struct Brush<'a> {
     picture: &'a Picture,
     now: Time,
+    days: Days,
 }
 
 /// The key of an item: its id, and its tenant where that is not `default`.
@@ -63,8 +90,8 @@ impl Brush<'_> {
         for queue in &dirty.queues {
             self.queue(queue, board);
         }
-        for (tenant, team) in &dirty.teams {
-            self.team(tenant, team, board);
+        for team in &dirty.teams {
+            self.team(team, board);
         }
         for agent in &dirty.agents {
             self.agent(agent, board);
@@ -83,17 +110,13 @@ impl Brush<'_> {
         }
     }
 
-    fn today(&self, tenant: &TenantId) -> Range {
-        Range::today(self.now, self.picture.sums.zone(tenant))
+    /// Today of a tenant of which something is painted.
+    fn today(&self, tenant: &TenantId) -> Span {
+        self.days.get(tenant).copied().unwrap_or((self.now, self.now))
     }
 
-    fn sum(&self, dim: Dim, tenant: &TenantId, id: &str) -> Option<&Sum> {
+    fn sum(&self, dim: Dim, tenant: &TenantId, id: &Arc<str>) -> Option<&Sum> {
         self.picture.sums.get(dim, tenant, id)
-    }
-
-    fn today_of(&self, dim: Dim, tenant: &TenantId, id: &str) -> Tally {
-        let day = self.today(tenant);
-        self.sum(dim, tenant, id).map(|sum| sum.between(day.from, day.to)).unwrap_or_default()
     }
 
     fn goal(&self, tenant: &TenantId, queue: Option<&QueueId>) -> Goal {
@@ -115,15 +138,12 @@ impl Brush<'_> {
         counts
     }
 
-    fn traffic(&self, dim: Dim, tenant: &TenantId, id: &str, goal: Goal, agents: AgentCounts) -> Traffic {
-        let sum = self.sum(dim, tenant, id);
-        let minute = self.now.ms() - self.now.ms().rem_euclid(60_000);
-        let window = |minutes: i64| {
-            // The running minute and those before it: a window of one minute is the last one to two minutes.
-            let from = Time(minute - minutes * 60_000);
-            Figures::of(&sum.map(|sum| sum.since(from)).unwrap_or_default(), &goal)
-        };
-        let today = self.today_of(dim, tenant, id);
+    fn traffic(&self, sum: Option<&Sum>, goal: Goal, agents: AgentCounts) -> Traffic {
+        let nothing = Tally::new();
+        let mut windows = sum.into_iter().flat_map(|sum| sum.moving.windows());
+        let mut window = |name| (name, Figures::of(windows.next().unwrap_or(&nothing), &goal).into());
+        let windows = WINDOWS.iter().map(|(name, _)| window(*name)).collect();
+        let today = sum.map_or(&nothing, |sum| sum.moving.today());
         Traffic {
             waiting: 0,
             ringing: 0,
@@ -131,9 +151,9 @@ impl Brush<'_> {
             held: 0,
             longest_wait_since: None,
             agents,
-            windows: WINDOWS.iter().map(|(name, minutes)| (*name, window(*minutes).into())).collect(),
-            today: Figures::of(&today, &goal),
-            quality: Quality::of(&today),
+            windows,
+            today: Figures::of(today, &goal),
+            quality: Quality::of(today),
             goal,
         }
     }
@@ -141,7 +161,8 @@ impl Brush<'_> {
     fn totals(&self, tenant: &TenantId, board: &mut Board) {
         let picture = self.picture;
         let agents = self.counts(picture.agents.values().filter(|agent| agent.tenant == *tenant));
-        let mut traffic = self.traffic(Dim::Tenant, tenant, tenant.as_str(), self.goal(tenant, None), agents);
+        let sum = self.sum(Dim::Tenant, tenant, &tenant.0);
+        let mut traffic = self.traffic(sum, self.goal(tenant, None), agents);
         for queue in picture.queues.iter().filter(|((of, _), _)| of == tenant).map(|(_, queue)| queue) {
             traffic.waiting += queue.waiting;
             traffic.ringing += queue.ringing;
@@ -156,7 +177,7 @@ impl Brush<'_> {
             tenant: text(tenant),
             name: text(tenant),
             time_zone: picture.directory.tenant(tenant).time_zone,
-            day_start: self.today(tenant).from,
+            day_start: self.today(tenant).0,
             in_ivr,
             open_calls,
             traffic,
@@ -188,7 +209,9 @@ impl Brush<'_> {
         };
         let members = self.members(id);
         let agents = members.clone().unwrap_or_default();
-        let mut traffic = self.traffic(Dim::Queue, tenant, id.as_str(), self.goal(tenant, Some(id)), agents);
+        let (sum, goal) = (self.sum(Dim::Queue, tenant, &id.0), self.goal(tenant, Some(id)));
+        let ewt_ms = expected_wait(queue, sum, &goal, members.as_ref());
+        let mut traffic = self.traffic(sum, goal, agents);
         traffic.waiting = queue.waiting;
         traffic.ringing = queue.ringing;
         traffic.in_service = queue.talking + queue.held;
@@ -203,7 +226,7 @@ impl Brush<'_> {
             tenant: text(tenant),
             name: chosen.or(told).unwrap_or_else(|| text(id)),
             name_zh: named.map(|queue| queue.name_zh.clone()).filter(|name| !name.is_empty()),
-            ewt_ms: self.expected_wait(tenant, id, members.as_ref()),
+            ewt_ms,
             waiting_by_priority: queue.waiting_by_priority.clone(),
             traffic,
         };
@@ -211,31 +234,17 @@ impl Brush<'_> {
         board.put(Topic::Queues, item(&body.key, keys, false, &body));
     }
 
-    fn expected_wait(&self, tenant: &TenantId, id: &QueueId, members: Option<&AgentCounts>) -> Option<i64> {
-        let queue = self.picture.queues.get(&(tenant.clone(), id.clone()))?;
-        let hour = self.sum(Dim::Queue, tenant, id.as_str()).map(|sum| sum.since(self.now + -3_600_000));
-        let hour = hour.unwrap_or_default();
-        // A quiet hour says nothing of handling times; the day may.
-        let told = |tally: &Tally| Figures::of(tally, &self.goal(tenant, Some(id))).aht_ms;
-        let aht = told(&hour).or_else(|| told(&self.today_of(Dim::Queue, tenant, id.as_str())));
-        let free = members.is_some_and(|members| members.ready > 0) && queue.waiting == 0;
-        let agents = members.map(|members| members.effective() as f64);
-        let theta = patience_rate(&hour);
-        expected_wait_ms(queue.waiting, free, agents, aht.map(|aht| aht as f64), theta, queue.last_served)
-            .map(|ms| ms.round() as i64)
-    }
-
-    fn team(&self, tenant: &TenantId, id: &TeamId, board: &mut Board) {
-        let picture = self.picture;
-        let of_team = |agent: &&Agent| agent.tenant == *tenant && picture.team_of(agent).as_ref() == Some(id);
+    fn team(&self, team: &TeamKey, board: &mut Board) {
+        let (picture, (tenant, id)) = (self.picture, team);
+        let sum = self.sum(Dim::Team, tenant, &id.0);
         let named = picture.directory.teams.get(id).map(|team| team.name.clone()).filter(|name| !name.is_empty());
         let body = LiveTeam {
             key: key(tenant, id.as_str()),
             id: text(id),
             tenant: text(tenant),
             name: named.unwrap_or_else(|| text(id)),
-            agents: self.counts(picture.agents.values().filter(of_team)),
-            today: Figures::of(&self.today_of(Dim::Team, tenant, id.as_str()), &self.goal(tenant, None)),
+            agents: self.counts(picture.agents_of(team)),
+            today: Figures::of(sum.map_or(&Tally::new(), |sum| sum.moving.today()), &self.goal(tenant, None)),
         };
         let keys = Keys { tenant: Arc::clone(&tenant.0), teams: vec![Arc::clone(&id.0)], ..Keys::default() };
         board.put(Topic::Teams, item(&body.key, keys, false, &body));
@@ -254,7 +263,8 @@ impl Brush<'_> {
             return;
         };
         let (state, since) = self.state(agent).map_or((None, agent.since), |(state, since)| (Some(state), since));
-        let today = self.today_of(Dim::Agent, &agent.tenant, id.as_str());
+        let (sum, day) = (self.sum(Dim::Agent, &agent.tenant, &id.0), self.today(&agent.tenant));
+        let today = |field| sum.map_or(0, |sum| sum.of(field, day));
         let team = picture.team_of(agent);
         let queues: Vec<QueueId> = picture.queues_of(id).map(|(_, queue)| queue.clone()).collect();
         let named = picture.directory.agents.get(id).map(|agent| agent.name.clone()).filter(|name| !name.is_empty());
@@ -274,8 +284,8 @@ impl Brush<'_> {
             queue: agent.queue.as_ref().filter(|_| known).map(text),
             device: agent.device.as_ref().map(text),
             queues: queues.iter().map(text).collect(),
-            answered_today: today.get(stats::Field::Answered),
-            talk_ms_today: today.get(stats::Field::TalkMs),
+            answered_today: today(Field::Answered),
+            talk_ms_today: today(Field::TalkMs),
         };
         let keys = Keys {
             tenant: Arc::clone(&agent.tenant.0),
@@ -379,7 +389,7 @@ impl Brush<'_> {
             reason: source.reason.clone().filter(|_| state == "disconnected"),
             heartbeat_at: source.heartbeat_at,
             round_trip_ms: source.round_trip_ms,
-            gap_ms_today: gap_ms(&source.gaps, day.from, self.now),
+            gap_ms_today: gap_ms(&source.gaps, day.0, self.now),
             trunks: source.trunks.iter().map(trunk).collect::<BTreeMap<_, _>>(),
         };
         let keys = Keys { tenant: Arc::clone(&source.tenant.0), sources: vec![Arc::clone(&id.0)], ..Keys::default() };
@@ -411,6 +421,22 @@ impl Brush<'_> {
         let keys = Keys { tenant: Arc::clone(&tenant.0), queues, ..Keys::default() };
         board.put(Topic::Intervals, item(&body.key, keys, settled, &body));
     }
+}
+
+/// How long somebody who came now would wait.
+fn expected_wait(queue: &Queue, sum: Option<&Sum>, goal: &Goal, members: Option<&AgentCounts>) -> Option<i64> {
+    let nothing = Tally::new();
+    let (hour, today) = sum.map_or((&nothing, &nothing), |sum| {
+        let hour = sum.moving.windows().last();
+        (hour.unwrap_or(&nothing), sum.moving.today())
+    });
+    // A quiet hour says nothing of handling times; the day may.
+    let aht = [hour, today].into_iter().find_map(|tally| Figures::of(tally, goal).aht_ms);
+    let free = members.is_some_and(|members| members.ready > 0) && queue.waiting == 0;
+    let agents = members.map(|members| members.effective() as f64);
+    let theta = patience_rate(hour);
+    expected_wait_ms(queue.waiting, free, agents, aht.map(|aht| aht as f64), theta, queue.last_served)
+        .map(|ms| ms.round() as i64)
 }
 
 fn earliest(a: Option<Time>, b: Option<Time>) -> Option<Time> {

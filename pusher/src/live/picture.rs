@@ -13,6 +13,9 @@ use super::sums::{SERIES_MAX, Series, Sums};
 /// A queue of a tenant.
 pub type QueueKey = (TenantId, QueueId);
 
+/// A team of a tenant.
+pub type TeamKey = (TenantId, TeamId);
+
 /// What has to be painted again.
 #[derive(Debug, Default)]
 pub struct Dirty {
@@ -21,7 +24,7 @@ pub struct Dirty {
     /// Queues.
     pub queues: BTreeSet<QueueKey>,
     /// Teams.
-    pub teams: BTreeSet<(TenantId, TeamId)>,
+    pub teams: BTreeSet<TeamKey>,
     /// Agents.
     pub agents: BTreeSet<AgentId>,
     /// Calls, by their view key; those that are gone, too.
@@ -60,6 +63,7 @@ pub struct Picture {
     /// What has to be painted again.
     pub dirty: Dirty,
     works_for: BTreeMap<AgentId, BTreeSet<QueueKey>>,
+    teams: BTreeMap<TeamKey, BTreeSet<AgentId>>,
     /// Since when.
     lost: BTreeMap<SourceId, Time>,
 }
@@ -128,8 +132,7 @@ impl Picture {
         let is_it = |(tenant, queue): &&QueueKey| view.ends_with(queue.as_str()) && queue_key(tenant, queue) == view;
         let keys: Vec<QueueKey> = self.queues.keys().filter(is_it).cloned().collect();
         for (tenant, queue) in keys {
-            let known =
-                self.members.contains_key(&queue) || self.sums.get(Dim::Queue, &tenant, queue.as_str()).is_some();
+            let known = self.members.contains_key(&queue) || self.sums.get(Dim::Queue, &tenant, &queue.0).is_some();
             if !known && self.queues.len() > SERIES_MAX {
                 let key = (tenant, queue);
                 self.queues.remove(&key);
@@ -165,15 +168,24 @@ impl Picture {
 
     fn agent(&mut self, key: &str, view: Option<View>) {
         let id = AgentId::new(key.trim_start_matches("agent/"));
-        let before = self.agents.remove(&id);
-        if let Some(View::Agent(agent)) = view {
-            self.agents.insert(id.clone(), agent);
-        }
-        for agent in [before.as_ref(), self.agents.get(&id)].into_iter().flatten() {
-            self.dirty.tenants.insert(agent.tenant.clone());
-            if let Some(team) = self.team_of(agent) {
-                self.dirty.teams.insert((agent.tenant.clone(), team));
+        if let Some(before) = self.agents.remove(&id) {
+            self.dirty.tenants.insert(before.tenant.clone());
+            if let Some(team) = self.team_of(&before) {
+                let team = (before.tenant, team);
+                if let Some(agents) = self.teams.get_mut(&team) {
+                    agents.remove(&id);
+                }
+                self.dirty.teams.insert(team);
             }
+        }
+        if let Some(View::Agent(agent)) = view {
+            self.dirty.tenants.insert(agent.tenant.clone());
+            if let Some(team) = self.team_of(&agent) {
+                let team = (agent.tenant.clone(), team);
+                self.teams.entry(team.clone()).or_default().insert(id.clone());
+                self.dirty.teams.insert(team);
+            }
+            self.agents.insert(id.clone(), agent);
         }
         let queues: Vec<QueueKey> = self.queues_of(&id).cloned().collect();
         self.dirty.queues.extend(queues);
@@ -269,6 +281,11 @@ impl Picture {
     /// The team of an agent: as the events say, else as the directory does.
     pub fn team_of(&self, agent: &Agent) -> Option<TeamId> {
         agent.team.clone().or_else(|| self.directory.team_of(&agent.agent))
+    }
+
+    /// The agents of a team.
+    pub fn agents_of(&self, team: &TeamKey) -> impl Iterator<Item = &Agent> {
+        self.teams.get(team).into_iter().flatten().filter_map(|id| self.agents.get(id))
     }
 
     /// The queues that an agent works for.
@@ -399,6 +416,24 @@ mod tests {
         assert_eq!(desk.see(Topic::Sources, "pbx", START + 20_000).unwrap()["state"], "silent");
         desk.tell("source/pbx", Some(source(START + 21_000)));
         assert_eq!(desk.see(Topic::Agents, "101", START + 21_500).unwrap()["state"], "ready");
+    }
+
+    #[test]
+    fn an_agent_is_counted_in_the_team_that_was_told_last_and_in_no_other() {
+        let mut desk = Desk::new(Directory::default());
+        let of_team = |team: Option<&str>| {
+            let Body::View(View::Agent(told)) = agent("101", State::Ready) else { unreachable!() };
+            Body::View(View::Agent(Agent { team: team.map(TeamId::new), ..told }))
+        };
+        let ready = |desk: &mut Desk, team: &str| {
+            desk.see(Topic::Teams, team, START + 1_000).map(|team| team["agents"]["ready"].as_i64().unwrap())
+        };
+        desk.tell("agent/101", Some(of_team(Some("gold"))));
+        assert_eq!((ready(&mut desk, "gold"), ready(&mut desk, "blue")), (Some(1), None));
+        desk.tell("agent/101", Some(of_team(Some("blue"))));
+        assert_eq!((ready(&mut desk, "gold"), ready(&mut desk, "blue")), (Some(0), Some(1)));
+        desk.tell("agent/101", None);
+        assert_eq!((ready(&mut desk, "gold"), ready(&mut desk, "blue")), (Some(0), Some(0)));
     }
 
     #[test]

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use model::{Directory, TenantId, Time};
-use stats::{Dim, Few, RowKey, Tally};
+use stats::{Dim, Few, Field, RowKey, Tally};
+
+use super::moving::{Moving, Span};
 
 /// What a series is of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,17 +36,27 @@ pub struct Sum {
     pub recent: Few<Time, Tally>,
     /// Half hours of the tenant's zone, by their start.
     pub slots: Few<Time, Tally>,
+    /// Windows and today, as of the last turn.
+    pub moving: Moving,
 }
 
 impl Sum {
-    /// The sum of base rows that start at or after `from`.
-    pub fn since(&self, from: Time) -> Tally {
-        Tally::sum(self.recent.since(&from).map(|(_, tally)| tally))
+    /// The sum of one field over the half hours that start within the range.
+    pub fn of(&self, field: Field, (from, to): Span) -> i64 {
+        let within = self.slots.since(&from).take_while(|(start, _)| **start < to);
+        within.map(|(_, tally)| tally.get(field)).sum()
     }
 
-    /// The sum of half hours that start within the range.
-    pub fn between(&self, from: Time, to: Time) -> Tally {
-        Tally::sum(self.slots.since(&from).take_while(|(start, _)| **start < to).map(|(_, tally)| tally))
+    fn add(&mut self, start: Time, slot: Time, delta: &Tally) {
+        for (sums, start) in [(&mut self.recent, start), (&mut self.slots, slot)] {
+            let tally = sums.or_default(start);
+            tally.plus(delta);
+            // What was taken back leaves no trace: a pusher that starts now must show the same.
+            if tally.is_zero() {
+                sums.remove(&start);
+            }
+        }
+        self.moving.add(start, slot, delta);
     }
 }
 
@@ -89,14 +101,7 @@ impl Sums {
             *counts.entry(key.dim).or_default() += 1;
             Sum::default()
         });
-        for (sums, start) in [(&mut sum.recent, key.start), (&mut sum.slots, slot)] {
-            let tally = sums.or_default(start);
-            tally.plus(delta);
-            // What was taken back leaves no trace: a pusher that starts now must show the same.
-            if tally.is_zero() {
-                sums.remove(&start);
-            }
-        }
+        sum.add(key.start, slot, delta);
         self.changed.insert((series, slot));
     }
 
@@ -124,8 +129,17 @@ impl Sums {
     }
 
     /// One series.
-    pub fn get(&self, dim: Dim, tenant: &TenantId, id: &str) -> Option<&Sum> {
-        self.series.get(&Series { dim, tenant: tenant.clone(), id: Arc::from(id) })
+    pub fn get(&self, dim: Dim, tenant: &TenantId, id: &Arc<str>) -> Option<&Sum> {
+        self.series.get(&Series { dim, tenant: tenant.clone(), id: Arc::clone(id) })
+    }
+
+    /// Moves the sums of a series that go with the clock to where it is now, before they are asked for.
+    pub fn turn(&mut self, series: &Series, now: Time, today: Span) {
+        let Some(sum) = self.series.get_mut(series) else { return };
+        sum.moving.turn_day(today, &sum.slots);
+        if matches!(series.dim, Dim::Tenant | Dim::Queue) {
+            sum.moving.turn_windows(now, &sum.recent);
+        }
     }
 
     /// Every series.
@@ -141,9 +155,8 @@ impl Sums {
     /// Everything of a series: for tests.
     #[cfg(test)]
     pub fn total(&self, dim: Dim, tenant: &str, id: &str) -> Tally {
-        self.get(dim, &TenantId::new(tenant), id)
-            .map(|sum| sum.between(Time(i64::MIN), Time(i64::MAX)))
-            .unwrap_or_default()
+        let sum = self.get(dim, &TenantId::new(tenant), &Arc::from(id));
+        sum.map(|sum| Tally::sum(sum.slots.since(&Time(i64::MIN)).map(|(_, tally)| tally))).unwrap_or_default()
     }
 }
 
@@ -155,7 +168,6 @@ fn offset_ms(zone: &TimeZone, time: Time) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stats::Field;
 
     fn directory(zone: &str) -> Directory {
         let mut directory = Directory::default();
@@ -181,9 +193,9 @@ mod tests {
         back.minus(&one);
         let key = RowKey { tenant: "t".into(), source: "s".into(), dim: Dim::Queue, id: "q".into(), start: Time(0) };
         sums.add(&key, &one);
-        assert_eq!(sums.get(Dim::Queue, &key.tenant, "q").map(|sum| sum.slots.len()), Some(1));
+        assert_eq!(sums.get(Dim::Queue, &key.tenant, &key.id).map(|sum| sum.slots.len()), Some(1));
         sums.add(&key, &back);
-        let left = sums.get(Dim::Queue, &key.tenant, "q").map(|sum| (sum.slots.len(), sum.recent.len()));
+        let left = sums.get(Dim::Queue, &key.tenant, &key.id).map(|sum| (sum.slots.len(), sum.recent.len()));
         assert_eq!(left, Some((0, 0)));
     }
 
@@ -198,9 +210,12 @@ mod tests {
         }
         let now = Time(180 * 60_000);
         sums.forget(now, Time(SLOT_MS));
-        let sum = sums.get(Dim::Queue, &"t".into(), "q").unwrap();
-        assert_eq!(sum.since(now + -300_000).get(Field::Offered), 5);
-        assert_eq!(sum.since(Time(0)).get(Field::Offered), 61);
-        assert_eq!(sum.between(Time(0), now).get(Field::Offered), 150);
+        let series = Series { dim: Dim::Queue, tenant: "t".into(), id: "q".into() };
+        sums.turn(&series, now, (Time(0), now));
+        let sum = sums.get(series.dim, &series.tenant, &series.id).unwrap();
+        let windows: Vec<i64> = sum.moving.windows().map(|tally| tally.get(Field::Offered)).collect();
+        assert_eq!(windows, [1, 5, 15, 30, 60], "of a minute that has only begun nothing came yet");
+        assert_eq!(sum.recent.len(), 61);
+        assert_eq!((sum.moving.today().get(Field::Offered), sum.of(Field::Offered, (Time(0), now))), (150, 150));
     }
 }
