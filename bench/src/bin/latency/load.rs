@@ -69,7 +69,7 @@ pub async fn run(door: &str, rate: u64, length: Duration, clock: &Clock, seen: &
         // What had to wait for room comes in several, the rest with the next: a door takes no batch of any size.
         while count < BATCH_MAX && due.peek().is_some_and(|Due(std::cmp::Reverse((at, _)), _)| *at <= elapsed_ms) {
             let Some(Due(std::cmp::Reverse((at, call)), step)) = due.pop() else { break };
-            for envelope in step_of(call, step, now) {
+            for envelope in step_of(&name(call), call, step, now) {
                 body.extend(envelope.to_json());
                 body.push(b'\n');
                 count += 1;
@@ -109,7 +109,7 @@ pub async fn run(door: &str, rate: u64, length: Duration, clock: &Clock, seen: &
 }
 
 /// Whether a batch is on disk; `false`: it is to be sent again.
-async fn is_accepted(post: Option<reqwest::RequestBuilder>) -> anyhow::Result<bool> {
+pub async fn is_accepted(post: Option<reqwest::RequestBuilder>) -> anyhow::Result<bool> {
     let answer = post.context("a batch that cannot be sent again")?.send().await?;
     match answer.status().as_u16() {
         202 => Ok(true),
@@ -132,7 +132,8 @@ pub fn number(name: &str) -> Option<u64> {
     name.strip_prefix('c')?.parse().ok()
 }
 
-fn step_of(call: u64, step: usize, now: Time) -> Vec<Envelope> {
+/// What happens at a step of a call.
+pub fn step_of(id: &str, call: u64, step: usize, now: Time) -> Vec<Envelope> {
     let queue = model::QueueId::new(format!("q{:02}", call % QUEUES));
     let agent = model::AgentId::new(format!("a{:03}", call % AGENTS));
     let queued = || serde_json::from_value::<Queued>(serde_json::json!({ "queue": queue.as_str() }));
@@ -150,11 +151,10 @@ fn step_of(call: u64, step: usize, now: Time) -> Vec<Envelope> {
             Ended { by: Party::Caller, ..Ended::default() }.into(),
         ],
     };
-    let id = name(call);
     let envelope = |event: Event| Envelope {
         id: EventId::from_reference(&"bench".into(), &format!("{id}/{}", event.ty())),
         source: "bench".into(),
-        subject: Subject::Call(id.as_str().into()),
+        subject: Subject::Call(id.into()),
         time: now,
         tenant: None,
         observed_time: None,

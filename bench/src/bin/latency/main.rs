@@ -7,6 +7,7 @@
 //! `--journal kafka`: the same on a journal over a Kafka of this machine; beside it, a bare client of that broker.
 
 mod disk;
+mod history;
 mod load;
 mod parts;
 mod pipeline;
@@ -110,6 +111,7 @@ async fn at(rate: u64, length: Duration, tick_ms: u64, place: &Place, clock: &Cl
     words.extend(place.server().into_iter().flat_map(|server| [server, prefix.clone()]));
     let mut server = Child::start(words)?;
     let (door, face) = (server.hear()?, server.hear()?.parse()?);
+    history::tell(&door, clock).await?;
     let seen = Arc::new(wallboard::Seen::default());
     let tasks = Tasks::new("latency", 4, clock.clone(), Drain::new());
     tasks.spawn("wallboard", wallboard::follow(face, Arc::clone(&seen)))?;
@@ -186,6 +188,11 @@ fn finding(all: &[Measured], kind: Kind, peer: Spread) -> Finding {
             WARM.as_secs(),
             load::POST_EVERY.as_millis(),
             PATIENCE.as_secs(),
+        ))
+        .note(format!(
+            "Before it begins, the board has a past: {} calls of the {} hours before, so that its windows and today are full.",
+            history::CALLS,
+            history::HOURS,
         ))
         .note(
             "Server and load share the machine's cores. Parts are of each call's first event, by the times in the journal and in the \
