@@ -9,12 +9,16 @@
 //!
 //! Invariant: nothing outside this crate reads a raw clock or the environment, starts a task, or draws unseeded numbers
 //! (`clippy.toml` bans them); that is what makes a run repeatable.
-//! Invariant: nothing here is global to the process except the log and the metrics recorder: several components live in
+//! Invariant: nothing here is global to the process except the log, the metrics recorder and the allocator: several components live in
 //! one process, each with its own [`Context`].
 //! Invariant: a configuration is checked without touching the world; a failed start leaves nothing behind.
 //!
 //! Start at [`Component`] (implement it), then [`main`] (a thin binary) or [`Host`] (several in one process). What a
 //! component must do is written in `docs/spec/component.md` and executed by [`conformance`].
+
+// Of every process of the platform. Events are many small allocations that one thread makes and another frees.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub mod clock;
 mod component;

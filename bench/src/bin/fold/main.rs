@@ -25,9 +25,6 @@ const CALLS: usize = 80_000;
 const SEED: u64 = 1;
 /// Runs of each side.
 const ROUNDS: usize = 3;
-/// The command's allocator: what is measured is what runs.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {

@@ -27,9 +27,6 @@ const ROUNDS: usize = 5;
 const PARTITIONS: u32 = 4;
 const PREFIX: &str = "bench.";
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// How fast events over Kafka become figures.
 #[derive(Parser)]
 struct Arguments {
