@@ -32,7 +32,7 @@ pub struct Config {
     pub live: store::config::Sharing,
     /// Names, thresholds and time zones; unused when the process provides a directory to all its components.
     pub directory: model::Directory,
-    /// The time of one frame of a feed: in the long run there are no more. It is longer by itself where painting or thousands of followers take their time.
+    /// The time of one frame of a feed: in the long run there are no more. Less than the aggregators' `tick`, so that what they tell never has to wait. It is longer by itself where painting or thousands of followers take their time.
     pub tick: Millis,
     /// How often clients are told how old the figures are.
     pub beat: Millis,
@@ -122,7 +122,7 @@ impl Default for Config {
             store: store::config::Config::default(),
             live: store::config::Sharing::default(),
             directory: model::Directory::default(),
-            tick: Millis::new(20),
+            tick: Millis::new(15),
             beat: Millis::seconds(2),
             stale_after: Millis::seconds(5),
             limits: Limits::default(),
