@@ -32,7 +32,7 @@ enum Role {
 const CLIENTS: usize = 1_000;
 /// Frames a second to each client, an update each.
 const SINGLE: u64 = 50;
-/// Updates a second that are carried together, at the default tick of 20 frames a second at most.
+/// Updates a second that are carried together, at a tick of 50 ms: 20 frames a second at most.
 const TOGETHER: u64 = 1_000;
 /// Open calls that the updates go round.
 const CALLS: u64 = 500;
@@ -139,7 +139,7 @@ async fn run() -> anyhow::Result<()> {
         )
         .note(format!(
             "{CLIENTS} clients; {SINGLE} frames a second to each; {} bytes a frame. Coalesced: {TOGETHER} updates a second, {:.1} a frame \
-             of the default tick of 50 ms.",
+             of a tick of 50 ms.",
             frame.len(),
             median(|(_, _, ours)| ours.updates_a_frame)
         ))
