@@ -169,14 +169,14 @@ function spark(svg, rows, start, now) {
   const first = Math.max(0, Math.min(busy < 0 ? last : busy, last - SLOTS_MIN + 1));
   const shown = bars.slice(first, last + 1);
   const most = Math.max(4, ...shown.map((bar) => bar?.offered ?? 0));
-  const mark = JSON.stringify(shown.map((bar) => bar && [bar.answered, bar.abandoned, bar.offered]));
+  const mark = JSON.stringify(shown.map((bar) => bar && [bar.answered, bar.abandoned, bar.short_abandoned, bar.flow_out, bar.offered]));
   if (svg.mark === mark) return;
   svg.mark = mark;
   svg.setAttribute('viewBox', `0 0 ${shown.length * 10} 100`);
   svg.replaceChildren(...shown.flatMap((bar, slot) => stack(bar, slot * 10 + 1, 8, 100, most, 98)), s('line', { class: 'base', x1: 0, x2: shown.length * 10, y1: 99.5, y2: 99.5 }));
 }
 
-/** One bar: answered below, other exits, abandoned on top. */
+/** One bar: answered below, other exits (the short abandons among them), abandoned on top: together all that left. */
 function stack(bar, x, width, bottom, most, height) {
   if (!bar) return [];
   let y = bottom;
@@ -185,8 +185,7 @@ function stack(bar, x, width, bottom, most, height) {
     y -= tall;
     return n > 0 ? s('rect', { class: name, x, y, width, height: tall }) : null;
   };
-  const lost = bar.abandoned + bar.short_abandoned;
-  return [part('a', bar.answered), part('o', bar.flow_out ?? 0), part('b', lost)].filter(Boolean);
+  return [part('a', bar.answered), part('o', (bar.flow_out ?? 0) + bar.short_abandoned), part('b', bar.abandoned)].filter(Boolean);
 }
 
 function setQueue(node, item, rows, start, now) {
@@ -210,7 +209,7 @@ function setQueue(node, item, rows, start, now) {
   text(p.free, `${count(item.agents.ready)} / ${count(item.agents.logged_in)}`);
   text(p.offered, count(item.today.offered), true);
   text(p.answered, count(item.today.answered), true);
-  text(p.abandoned, count(item.today.abandoned + item.today.short_abandoned), true);
+  text(p.abandoned, count(item.today.abandoned), true);
   text(p.ewt, item.ewt_ms === null ? NONE : seconds(item.ewt_ms));
   spark(p.spark, rows, start, now);
 }
@@ -300,7 +299,7 @@ export function day(rows, goal, start, now, clock) {
   const [left, right, top, bottom] = [3 * em, 3.4 * em, 0.8 * em, height - 1.9 * em];
   const step = (width - left - right) / (last - first + 1);
   const most = Math.max(4, ...rows.map((row) => row.offered));
-  const mark = JSON.stringify([width, height, first, last, goal, rows.map((row) => [row.offered, row.answered, row.abandoned, row.service_level])]);
+  const mark = JSON.stringify([width, height, first, last, goal, rows.map((row) => [row.offered, row.answered, row.abandoned, row.short_abandoned, row.flow_out, row.service_level])]);
   if (root.mark === mark) return;
   root.mark = mark;
   const parts = [];
@@ -324,7 +323,7 @@ export function day(rows, goal, start, now, clock) {
   table(rows, clock);
 }
 
-const COLUMNS = [['time', (row, clock) => clock(moment(row.start))], ['offered', (row) => count(row.offered)], ['answered', (row) => count(row.answered)], ['abandoned', (row) => count(row.abandoned + row.short_abandoned)], ['level', (row) => percent(row.service_level)], ['asa', (row) => seconds(row.asa_ms)], ['max_wait', (row) => seconds(row.max_wait_ms)]];
+const COLUMNS = [['time', (row, clock) => clock(moment(row.start))], ['offered', (row) => count(row.offered)], ['answered', (row) => count(row.answered)], ['abandoned', (row) => count(row.abandoned)], ['level', (row) => percent(row.service_level)], ['asa', (row) => seconds(row.asa_ms)], ['max_wait', (row) => seconds(row.max_wait_ms)]];
 
 function table(rows, clock) {
   const node = byId('day-table');
