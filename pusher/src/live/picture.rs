@@ -174,6 +174,9 @@ impl Picture {
                 let team = (before.tenant, team);
                 if let Some(agents) = self.teams.get_mut(&team) {
                     agents.remove(&id);
+                    if agents.is_empty() {
+                        self.teams.remove(&team);
+                    }
                 }
                 self.dirty.teams.insert(team);
             }

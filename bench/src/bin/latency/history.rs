@@ -37,7 +37,7 @@ pub async fn tell(door: &str, clock: &Clock) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All events of a call. They are spread over the hours; waits and talks are of many lengths, none beyond the quarter of an hour before now.
+/// All events of a call. They are spread over the hours; waits and talks are of many lengths, and the last of them is over before now.
 fn calls_of(call: u64, now: Time) -> Vec<model::Envelope> {
     let span = HOURS * 3_600_000;
     let spread = |salt: u64, most: u64| (call.wrapping_mul(0x9E37_79B9_7F4A_7C15 ^ salt) >> 40) % most;
