@@ -1,11 +1,10 @@
 //! The hours before: calls that are over, so that the board's windows and its today are as full as on any afternoon.
 
-use anyhow::Context as _;
 use model::Time;
 use service::Clock;
 use std::time::Duration;
 
-use super::load::{is_accepted, step_of};
+use super::load::{step_of, until_accepted};
 
 /// How far back.
 pub const HOURS: i64 = 6;
@@ -13,8 +12,6 @@ pub const HOURS: i64 = 6;
 pub const CALLS: u64 = 24_000;
 /// Calls of one post.
 const POST: u64 = 500;
-/// Until a batch is sent again that there was no room for.
-const AGAIN: Duration = Duration::from_millis(100);
 /// Until what was acknowledged last is folded and painted.
 const REST: Duration = Duration::from_secs(3);
 
@@ -24,21 +21,19 @@ pub async fn tell(door: &str, clock: &Clock) -> anyhow::Result<()> {
     let (url, now) = (format!("http://{door}/v1/ingest"), Time(clock.now_ms()));
     for first in (0..CALLS).step_by(POST as usize) {
         let mut body = Vec::new();
-        for envelope in (first..(first + POST).min(CALLS)).flat_map(|call| calls_of(call, now)) {
+        for envelope in (first..(first + POST).min(CALLS)).flat_map(|call| events_of(call, now)) {
             body.extend(envelope.to_json());
             body.push(b'\n');
         }
         let post = client.post(&url).header("content-type", "application/x-ndjson").body(body);
-        while !is_accepted(Some(post.try_clone().context("a batch that cannot be sent again")?)).await? {
-            clock.sleep(AGAIN).await;
-        }
+        until_accepted(&post, clock).await?;
     }
     clock.sleep(REST).await;
     Ok(())
 }
 
 /// All events of a call. They are spread over the hours; waits and talks are of many lengths, and the last of them is over before now.
-fn calls_of(call: u64, now: Time) -> Vec<model::Envelope> {
+fn events_of(call: u64, now: Time) -> Vec<model::Envelope> {
     let span = HOURS * 3_600_000;
     let spread = |salt: u64, most: u64| (call.wrapping_mul(0x9E37_79B9_7F4A_7C15 ^ salt) >> 40) % most;
     let begun = now + (-span + (span - 900_000) * call as i64 / CALLS as i64);

@@ -87,10 +87,7 @@ pub async fn run(door: &str, rate: u64, length: Duration, clock: &Clock, seen: &
             // There is room: it was waited for.
             tasks.spawn("post", async move {
                 let begun = clock.monotonic();
-                // Where too much waits to be counted, the door asks for patience: the delay is the event's.
-                while !is_accepted(post.try_clone()).await? {
-                    clock.sleep(AGAIN).await;
-                }
+                until_accepted(&post, &clock).await?;
                 lock(&acknowledged).push((clock.monotonic() - begun).as_secs_f64() * 1e3);
                 anyhow::Ok(())
             })?;
@@ -108,13 +105,15 @@ pub async fn run(door: &str, rate: u64, length: Duration, clock: &Clock, seen: &
     Ok(Load { events, calls, took, acknowledged_ms, counted_from_us })
 }
 
-/// Whether a batch is on disk; `false`: it is to be sent again.
-pub async fn is_accepted(post: Option<reqwest::RequestBuilder>) -> anyhow::Result<bool> {
-    let answer = post.context("a batch that cannot be sent again")?.send().await?;
-    match answer.status().as_u16() {
-        202 => Ok(true),
-        429 | 503 => Ok(false),
-        _ => anyhow::bail!("a batch was refused: {}", answer.text().await.unwrap_or_default()),
+/// Sends a batch until it is on disk. Where too much waits to be counted the door asks for patience: that delay is the events', too.
+pub async fn until_accepted(post: &reqwest::RequestBuilder, clock: &Clock) -> anyhow::Result<()> {
+    loop {
+        let answer = post.try_clone().context("a batch that cannot be sent again")?.send().await?;
+        match answer.status().as_u16() {
+            202 => return Ok(()),
+            429 | 503 => clock.sleep(AGAIN).await,
+            _ => anyhow::bail!("a batch was refused: {}", answer.text().await.unwrap_or_default()),
+        }
     }
 }
 

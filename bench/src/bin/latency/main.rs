@@ -35,7 +35,7 @@ struct Arguments {
     /// How long each, seconds.
     #[arg(long, default_value_t = 12)]
     seconds: u64,
-    /// The pusher's tick, milliseconds; 0: as it is by default.
+    /// The aggregators' tick, milliseconds, of which the pusher's is three quarters; 0: both as they are by default.
     #[arg(long, default_value_t = 0)]
     tick_ms: u64,
     /// Where the journal lies.
@@ -49,7 +49,7 @@ enum Role {
     Pipeline {
         /// Where its files may be.
         folder: PathBuf,
-        /// The pusher's tick, milliseconds; 0: as it is by default.
+        /// The aggregators' tick, milliseconds; 0: as it is by default.
         tick_ms: u64,
         /// The broker, and what its topics' names begin with; none: the journal is a file.
         broker: Option<String>,
@@ -128,7 +128,7 @@ async fn at(rate: u64, length: Duration, tick_ms: u64, place: &Place, clock: &Cl
     let memory_mib = server.resident()? / f64::from(1 << 20);
     server.ask("stop")?;
     let _ = tasks.shutdown(Duration::ZERO).await;
-    let parts = parts::of_journal(&journal, clock, &seen).await?;
+    let parts = parts::of_journal(&journal, clock, &seen, load.counted_from_us).await?;
     let outcome = seen.outcome(load.counted_from_us);
     Ok(Measured { rate, load, outcome, parts, cores, us_per_event, memory_mib })
 }

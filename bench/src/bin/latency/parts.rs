@@ -33,14 +33,14 @@ impl Parts {
     }
 }
 
-/// Reads what the stopped server left.
+/// Reads what the stopped server left of the calls that began after a moment.
 /// `None`: no call was seen on its whole way.
-pub async fn of_journal(config: &Config, clock: &Clock, seen: &Seen) -> anyhow::Result<Option<Parts>> {
+pub async fn of_journal(config: &Config, clock: &Clock, seen: &Seen, from_us: u64) -> anyhow::Result<Option<Parts>> {
     let journal = config.open(clock).await?;
     let (admitted, told) = (firsts(&*journal, Stream::EventsCall).await?, firsts(&*journal, Stream::Views).await?);
     journal.close().await?;
     let (mut parts, mut all) = ([const { Vec::new() }; 4], 0);
-    for (call, first) in seen.firsts(EVERY) {
+    for (call, first) in seen.firsts(EVERY, from_us) {
         let (Some(admitted), Some(told)) = (admitted.get(&call), told.get(&call)) else { continue };
         let times = [first.sent_ms, *admitted, *told, first.written_ms, first.came_ms];
         for (part, pair) in parts.iter_mut().zip(times.windows(2)) {

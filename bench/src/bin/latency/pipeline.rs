@@ -55,11 +55,13 @@ async fn run(
     let listen = |address: SocketAddr| Listen::loopback(address.port());
     let receiver = receiver::Config { listen: listen(door), auth: open, ..Default::default() };
     host.build::<Receiver>(plan::<Receiver>(receiver)?).await?;
-    host.build::<Aggregator>(plan::<Aggregator>(aggregator::Config::default())?).await?;
+    let mut aggregator = aggregator::Config::default();
     let mut pusher = pusher::config::Config { listen: listen(face), ..Default::default() };
     if tick_ms > 0 {
-        pusher.tick = Millis::new(tick_ms);
+        aggregator.tick = Millis::new(tick_ms);
+        pusher.tick = Millis::new((tick_ms * 3 / 4).max(5));
     }
+    host.build::<Aggregator>(plan::<Aggregator>(aggregator)?).await?;
     host.build::<Pusher>(plan::<Pusher>(pusher)?).await?;
     answer(door);
     answer(face);

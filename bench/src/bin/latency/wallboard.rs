@@ -105,11 +105,12 @@ impl Seen {
         Outcome { late_ms: late.collect(), unseen: steps.iter().filter(|(_, _, seen)| seen.is_none()).count() }
     }
 
-    /// The first frame of every so many-th call.
-    pub fn firsts(&self, every: usize) -> Vec<(u64, First)> {
+    /// The first frame of every so many-th call that began after this moment.
+    pub fn firsts(&self, every: usize, from_us: u64) -> Vec<(u64, First)> {
         let calls = self.calls();
         let some = calls.iter().enumerate().step_by(every);
-        some.filter_map(|(number, call)| call.first.map(|first| (number as u64, first))).collect()
+        let firsts = some.filter_map(|(number, call)| call.first.map(|first| (number as u64, first)));
+        firsts.filter(|(_, first)| first.sent_ms * 1e3 >= from_us as f64).collect()
     }
 }
 
