@@ -59,7 +59,7 @@ impl Default for Config {
         Config {
             journal: journal::config::Config::default(),
             store: store::config::Config::default(),
-            tick: Millis::new(20),
+            tick: Millis::new(10),
             details_wait: Millis::new(500),
             details_every: Millis::seconds(2),
             checkpoint_every: Millis::seconds(1),

@@ -122,7 +122,7 @@ impl Default for Config {
             store: store::config::Config::default(),
             live: store::config::Sharing::default(),
             directory: model::Directory::default(),
-            tick: Millis::new(15),
+            tick: Millis::new(7),
             beat: Millis::seconds(2),
             stale_after: Millis::seconds(5),
             limits: Limits::default(),
@@ -140,7 +140,7 @@ impl ConfigFile for Config {
         for found in self.directory.problems() {
             problems.add_hidden(&format!("directory.{}", found.path), found.what, found.fix);
         }
-        problems.range("tick", self.tick, Millis::new(10)..=Millis::seconds(5));
+        problems.range("tick", self.tick, Millis::new(5)..=Millis::seconds(5));
         problems.range("beat", self.beat, Millis::seconds(1)..=Millis::seconds(30));
         problems.range("stale_after", self.stale_after, Millis::seconds(1)..=Millis::seconds(600));
         problems.within("limits", |problems| self.limits.check(problems));
