@@ -1,5 +1,5 @@
 //! Recorded days of a real call centre, on PostgreSQL and over Kafka: the same calls and the same rows, to the last digit, as the embedded
-//! default gives. The first days of a month; the whole of it when `TIDEGATE_WHOLE_MONTH` is set.
+//! default gives. The first days of a month; the whole of it, and the finding `month`, when `TIDEGATE_WHOLE_MONTH` is set.
 //!
 //! Needs the recordings (`../shared` beside the checkout, or `TIDEGATE_SHARED`), a PostgreSQL and a Kafka.
 #![allow(clippy::disallowed_methods, reason = "this test runs real servers and processes")]
@@ -132,6 +132,10 @@ fn plain(printed: &str) -> String {
     printed.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
+fn is_whole_month() -> bool {
+    std::env::var_os("TIDEGATE_WHOLE_MONTH").is_some()
+}
+
 /// The days that are taken, as they were recorded.
 fn recording(place: &Path) -> Result<PathBuf> {
     let set = std::env::var_os("TIDEGATE_SHARED").map(PathBuf::from);
@@ -143,7 +147,7 @@ fn recording(place: &Path) -> Result<PathBuf> {
          Leave this suite out, or put that folder beside the checkout.",
         file.display()
     );
-    if std::env::var_os("TIDEGATE_WHOLE_MONTH").is_some() {
+    if is_whole_month() {
         return Ok(file);
     }
     let mut text = String::new();

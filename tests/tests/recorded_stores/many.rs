@@ -1,8 +1,9 @@
 //! The same days through the whole pipeline as processes of their own, over a real Kafka and on a real PostgreSQL: with one partition and with
 //! twelve, with one aggregator and with three.
 
-use super::{Answers, Data, QUESTIONS, recording, stored};
+use super::{Answers, Data, MONTH, QUESTIONS, is_whole_month, recording, stored};
 use anyhow::{Context as _, Result, ensure};
+use bench::{Aim, Figure, Finding};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -29,15 +30,44 @@ async fn a_month_gives_the_same_rows_over_kafka_whatever_the_partitions_and_the_
     let want = Answers::of(&embedded).await?;
     let folded = folded(&embedded.run(&["rebuild", "--dry-run"], &[]).await?)?;
     let (brokers, server) = (Brokers::start(1, false)?, Postgres::start()?);
+    let mut finding = of_embedded(folded, want.same_as(&want)?);
     for (partitions, aggregators) in [(1, 1), (1, 3), (12, 1), (12, 3)] {
         let what = format!("{partitions} partitions, {aggregators} aggregators");
         let begun = Instant::now();
         let many = Many::at(place.path(), &brokers, &server, partitions, aggregators).await?;
         let again = many.takes(&recording, &want).await.context(what.clone())?;
         ensure!(again == folded, "{what}: {again} events were recorded, {folded} on the embedded journal");
-        println!("{what}: {again} events and all rows as on the embedded journal, after {:.0?}", begun.elapsed());
+        let took = begun.elapsed();
+        println!("{what}: {again} events and all rows as on the embedded journal, after {took:.0?}");
+        finding = finding
+            .figure(
+                Figure::new(format!("{what}: events recorded"), again as f64, "events")
+                    .peer("on the embedded journal", folded as f64)
+                    .aim(Aim::AtLeast(folded as f64)),
+            )
+            .figure(Figure::new(format!("{what}: lines that differ"), 0.0, "lines").aim(Aim::AtMost(0.0)))
+            .figure(Figure::new(
+                format!("{what}: from nothing to the end of all comparisons"),
+                took.as_secs_f64(),
+                "s",
+            ));
     }
-    Ok(())
+    if is_whole_month() { finding.save() } else { Ok(()) }
+}
+
+/// The finding of a whole month, as far as the embedded journal and SQLite tell it.
+fn of_embedded(events: u64, lines: usize) -> Finding {
+    let claim = "over Kafka and on PostgreSQL a month of calls gives the same rows as in one process, whatever the partitions and the aggregators";
+    let command = "TIDEGATE_WHOLE_MONTH=1 cargo test --release -p tidegate-tests --test recorded_stores";
+    Finding::new("month", claim, command)
+        .figure(Figure::new("the embedded journal and SQLite: events recorded", events as f64, "events"))
+        .figure(Figure::new("the embedded journal and SQLite: lines of reports", lines as f64, "lines"))
+        .note(format!(
+            "The calls of a bank in {MONTH} (not part of this repository), through a collector, a receiver, aggregators and a pusher, each a process \
+             of its own; a Kafka broker and a PostgreSQL on the same machine. Compared line by line: intervals of the tenant by the minute, of \
+             queues by the half hour and the day, of agents by the half hour, of the source by the hour, every agent, every call. A rebuild of \
+             the journal gives what is stored."
+        ))
 }
 
 /// The number of events that a rebuild folded.
