@@ -191,3 +191,53 @@ fn each_fault_names_what_is_wrong() {
         assert!(format!("{err}").contains(want), "{to}: {err}");
     }
 }
+
+#[test]
+fn who_decides_is_read_as_it_is_written_and_nobody_else_is() {
+    for (by, text) in [
+        (By::Automatic, "automatic"),
+        (By::Operator("ann".into()), "operator/ann"),
+        (By::Carrier("c1".into()), "carrier/c1"),
+    ] {
+        assert_eq!((by.to_string().as_str(), text.parse::<By>().unwrap()), (text, by));
+    }
+    for text in ["", "automatically", "operator", "operator/", "carrier/", "the/king"] {
+        let nobody = format!("{text:?} is nobody: want automatic, operator/NAME or carrier/NAME");
+        assert_eq!(text.parse::<By>().unwrap_err().to_string(), nobody);
+    }
+}
+
+#[test]
+fn a_kind_of_target_has_one_name_and_a_level_one_number() {
+    let kinds = [
+        (Kind::HumanQueue, "human_queue"),
+        (Kind::CallService, "call_service"),
+        (Kind::SmartIvr, "smart_ivr"),
+        (Kind::Chat, "chat"),
+        (Kind::KeypadIvr, "keypad_ivr"),
+        (Kind::Callback, "callback"),
+        (Kind::External, "external"),
+    ];
+    for (kind, name) in kinds {
+        assert_eq!((kind.as_str(), serde_json::to_value(kind).unwrap().as_str()), (name, Some(name)));
+    }
+    let levels = [Level::Normal, Level::Offer, Level::DivertShare, Level::DivertAll, Level::HardPhone];
+    assert_eq!(levels.map(Level::number), [0, 1, 2, 3, 4]);
+    assert_eq!(levels.map(|level| level.below().number()), [0, 0, 1, 2, 3]);
+}
+
+#[test]
+fn a_queue_has_thirty_two_targets_and_offers_at_most_and_each_weighs_one() {
+    let targets = |n: usize| -> Vec<Toward> {
+        (0..n).map(|n| serde_json::from_value(serde_json::json!({ "target": format!("t{n}") })).unwrap()).collect()
+    };
+    assert_eq!(targets(1)[0], Toward { target: "t0".into(), weight: 1.0, capacity_per_s: None });
+    let faults =
+        |thresholds: Thresholds| -> Vec<_> { thresholds.problems().into_iter().map(|fault| fault.path).collect() };
+    for (n, want) in [(32, vec![]), (33, vec!["targets"])] {
+        assert_eq!(faults(Thresholds { targets: targets(n), ..Thresholds::default() }), want);
+        let offers = targets(n).into_iter().map(|toward| toward.target).collect();
+        let want: Vec<_> = want.iter().map(|_| "offers").collect();
+        assert_eq!(faults(Thresholds { offers, ..Thresholds::default() }), want);
+    }
+}

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use model::envelope::Parsed;
+use model::envelope::{Parsed, Reader};
 use model::event::call::*;
 use model::event::{TYPES, agent, device, queue, source};
 use model::{Envelope, Event, Number, NumberKey, Quality, Subject, Time};
@@ -179,5 +179,16 @@ fn every_golden_file_is_still_read() {
         let path = entry.unwrap().path();
         let parsed = Envelope::parse(&std::fs::read(&path).unwrap()).unwrap();
         assert!(matches!(parsed, Parsed::Known(_)), "{} is no longer known", path.display());
+    }
+}
+
+#[test]
+fn a_time_is_read_alike_whatever_was_read_before_it() {
+    let text = String::from_utf8(envelope(Offered::default().into()).to_json()).unwrap();
+    let mut reader = Reader::default();
+    for second in ["24", "00", "59", "60", "61", "75", "99", "24"] {
+        let other = text.replace(":24.123Z", &format!(":{second}.123Z"));
+        assert_eq!(other == text, second == "24", "{text}");
+        assert_eq!(reader.read(other.as_bytes()).ok(), Envelope::parse(other.as_bytes()).ok(), "{second}");
     }
 }

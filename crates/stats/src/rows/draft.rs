@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::field::Field;
-use crate::hist;
 use crate::tally::{Row, Tally, cell_key, cut};
 
 /// So many labels are remembered.
@@ -50,11 +49,6 @@ impl Draft<'_> {
         if n != 0 {
             self.drafts.notes.push(Note { tally: self.tally, key: cell_key(field, sub), n });
         }
-    }
-
-    /// Counts a duration `n` times in a histogram.
-    pub fn observe(&mut self, field: Field, ms: i64, n: i64) {
-        self.add_cell(field, hist::bucket(ms), n);
     }
 
     /// Adds `n` to a label of a field.

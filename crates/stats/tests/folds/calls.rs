@@ -37,6 +37,13 @@ fn an_answered_call_has_its_wait_talk_hold_and_wrap_up() {
 }
 
 #[test]
+fn that_a_call_was_let_in_explains_it_and_changes_no_figure() {
+    let admitted = Admitted { queue: "sales".into(), rule: "free_agent".into(), level: 1, plan: 3 };
+    let r = call(vec![(0, offered()), (500, admitted.into()), (1_000, queued("sales"))]);
+    assert_eq!((r.ignored, count(&r, Dim::Queue, "sales", Field::Offered)), (0, 1));
+}
+
+#[test]
 fn ringing_that_stops_a_moment_before_the_caller_is_told_to_have_left_stopped_for_that() {
     let left_after = |ms: i64| {
         let cancelled =

@@ -275,3 +275,19 @@ fn gaps_that_overlap_or_touch_are_counted_once() {
     ]);
     assert_eq!((t.get(Field::GapMs), s.live().gaps.len()), (50_000, 4));
 }
+
+#[test]
+fn a_late_word_of_a_device_counts_by_what_was_said_long_before() {
+    use device::State::{Idle, InUse};
+    let mut phone = stats::device::State::new("d".into(), "pbx1".into(), "acme".into());
+    let mut rows = Rows::new(Grains::default());
+    let mut say = |ms, e: Event| phone.apply(&event("device/d", ms, e), &mut rows);
+    let doing = |state| Event::from(device::StateChanged { state });
+    say(0, device::Unregistered { reason: None }.into());
+    // more than are kept as they came
+    (1..60).for_each(|s| _ = say(s * 1_000, doing(if s % 2 == 0 { Idle } else { InUse })));
+    assert_eq!(say(57_500, doing(Idle)), Change::Changed);
+    let t = event_sum(&rows.sorted(), Dim::Device, "d");
+    let counted = [Field::DeviceUnavailableMs, Field::DeviceIdleMs, Field::DeviceInUseMs].map(|field| t.get(field));
+    assert_eq!(counted, [59_000, 0, 0], "it was not registered all the while");
+}
