@@ -240,4 +240,6 @@ fn a_queue_has_thirty_two_targets_and_offers_at_most_and_each_weighs_one() {
         let want: Vec<_> = want.iter().map(|_| "offers").collect();
         assert_eq!(faults(Thresholds { offers, ..Thresholds::default() }), want);
     }
+    let told = Thresholds { targets: targets(33), ..Thresholds::default() }.problems()[0].to_string();
+    assert_eq!(told, "targets: 33 of them; name 32 at most");
 }
