@@ -4,7 +4,8 @@ use crate::story::*;
 use model::event::call::*;
 use model::{Event, Quality, Time};
 use stats::call::{AlertEnd, Record};
-use stats::{Dim, Field};
+use stats::contribution::rows_of_call;
+use stats::{Dim, Field, Grains, Row, RowKey, Tally};
 
 #[test]
 fn an_answered_call_has_its_wait_talk_hold_and_wrap_up() {
@@ -34,6 +35,30 @@ fn an_answered_call_has_its_wait_talk_hold_and_wrap_up() {
     }
     let ann = counted(&r, Dim::Agent, "ann");
     assert_eq!((ann.get(Field::Answered), ann.get(Field::WrapUpMs), ann.get(Field::RingMs)), (1, 6_000, 4_000));
+}
+
+#[test]
+fn what_lies_with_the_offer_sums_up_to_what_happened() {
+    let r = call(vec![
+        (0, offered()),
+        (1_000, queued("sales")),
+        (5_000, alerting("ann", Some("sales"))),
+        (9_000, dequeued("sales", QueueExit::Answered)),
+        (9_000, answered("ann", Some("sales"))),
+        (3_620_000, held("ann")),
+        (3_630_000, retrieved("ann")),
+        (3_669_000, released("ann", Party::Caller)),
+        (3_669_000, ended(Party::Caller)),
+    ]);
+    let rows = rows_of_call(&r, Grains::default());
+    let of = |(key, _): &&(RowKey, Row)| key.dim == Dim::Queue && &*key.id == "sales";
+    let happened = event_sum(&rows, Dim::Queue, "sales");
+    let offer = Tally::sum(rows.iter().filter(of).map(|(_, row)| &row.cohort));
+    for (field, n) in
+        [(Field::Answered, 1), (Field::WaitAnsweredMs, 8_000), (Field::TalkMs, 3_650_000), (Field::HoldMs, 10_000)]
+    {
+        assert_eq!((offer.get(field), happened.get(field)), (n, n), "{field:?}");
+    }
 }
 
 #[test]
@@ -247,7 +272,7 @@ fn a_phantom_is_only_counted() {
     let r = call(vec![(0, offered()), (0, queued("sales")), (8_000, end.into())]);
     let t = counted(&r, Dim::Tenant, "acme");
     assert_eq!((t.get(Field::Phantom), t.get(Field::Calls), t.get(Field::Offered)), (1, 0, 0));
-    let mut only = stats::Tally::new();
+    let mut only = Tally::new();
     only.add(Field::Phantom, 1);
     assert_eq!(counted(&r, Dim::Queue, "sales"), only);
 }

@@ -172,3 +172,10 @@ fn only_open_calls_of_which_all_was_taken_grow_stale() {
     );
     assert_eq!((fold.calls().count(), sales(fold.views()).unwrap().waiting), (2, 1));
 }
+
+#[test]
+fn a_map_of_few_is_made_of_pairs_and_gives_them_back_in_order() {
+    let few = stats::Few::from([(2, 'b'), (1, 'a'), (3, 'c')]);
+    assert_eq!(few.get(&2), Some(&'b'));
+    assert_eq!(few.into_iter().collect::<Vec<_>>(), [(1, 'a'), (2, 'b'), (3, 'c')]);
+}

@@ -291,3 +291,17 @@ fn a_late_word_of_a_device_counts_by_what_was_said_long_before() {
     let counted = [Field::DeviceUnavailableMs, Field::DeviceIdleMs, Field::DeviceInUseMs].map(|field| t.get(field));
     assert_eq!(counted, [59_000, 0, 0], "it was not registered all the while");
 }
+
+#[test]
+fn two_of_whom_different_things_were_said_are_not_the_same_though_the_same_holds() {
+    let told = |again: i64| {
+        let mut phone = stats::device::State::new("d".into(), "pbx1".into(), "acme".into());
+        let mut rows = Rows::new(Grains::default());
+        for ms in [1_000, again] {
+            phone.apply(&event("device/d", ms, device::StateChanged { state: device::State::Idle }), &mut rows);
+        }
+        phone
+    };
+    assert_eq!(told(1_500), told(1_500));
+    assert_ne!(told(1_500), told(1_600));
+}
