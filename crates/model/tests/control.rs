@@ -243,3 +243,12 @@ fn a_queue_has_thirty_two_targets_and_offers_at_most_and_each_weighs_one() {
     let told = Thresholds { targets: targets(33), ..Thresholds::default() }.problems()[0].to_string();
     assert_eq!(told, "targets: 33 of them; name 32 at most");
 }
+
+#[test]
+fn hours_over_midnight_hold_from_their_first_minute_until_before_their_last() {
+    let night = Hours { from: 22 * 60, to: 6 * 60 };
+    assert_eq!(
+        [22 * 60 - 1, 22 * 60, 0, 6 * 60 - 1, 6 * 60].map(|minute| night.hold(minute)),
+        [false, true, true, true, false]
+    );
+}

@@ -192,3 +192,9 @@ fn a_time_is_read_alike_whatever_was_read_before_it() {
         assert_eq!(reader.read(other.as_bytes()).ok(), Envelope::parse(other.as_bytes()).ok(), "{second}");
     }
 }
+
+#[test]
+fn what_is_printed_of_a_key_and_of_a_number_is_no_secret() {
+    assert_eq!(format!("{:?}", NumberKey::new("golden")), "NumberKey");
+    assert_eq!(format!("{:?}", sealed()), format!("Number({})", sealed().shown()));
+}
