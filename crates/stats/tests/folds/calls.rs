@@ -7,20 +7,25 @@ use stats::call::{AlertEnd, Record};
 use stats::contribution::rows_of_call;
 use stats::{Dim, Field, Grains, Row, RowKey, Tally};
 
-#[test]
-fn an_answered_call_has_its_wait_talk_hold_and_wrap_up() {
-    let r = call(vec![
+/// A call that waits for 8 s, is on hold for 10 s from `held_at` on, and ends 39 s later.
+fn an_answered_call(held_at: i64) -> Record {
+    call(vec![
         (0, offered()),
         (1_000, queued("sales")),
         (5_000, alerting("ann", Some("sales"))),
         (9_000, dequeued("sales", QueueExit::Answered)),
         (9_000, answered("ann", Some("sales"))),
-        (20_000, held("ann")),
-        (30_000, retrieved("ann")),
-        (69_000, released("ann", Party::Caller)),
-        (69_000, ended(Party::Caller)),
-        (75_000, wrapped_up("ann", 6_000)),
-    ]);
+        (held_at, held("ann")),
+        (held_at + 10_000, retrieved("ann")),
+        (held_at + 49_000, released("ann", Party::Caller)),
+        (held_at + 49_000, ended(Party::Caller)),
+        (held_at + 55_000, wrapped_up("ann", 6_000)),
+    ])
+}
+
+#[test]
+fn an_answered_call_has_its_wait_talk_hold_and_wrap_up() {
+    let r = an_answered_call(20_000);
     let s = &r.segments[0];
     assert_eq!((s.wait_ms, s.talk_ms, s.hold_ms, s.wrap_up_ms), (Some(8_000), Some(50_000), 10_000, 6_000));
     assert_eq!((s.exit, s.ended_by, r.closed, r.ignored), (Some(QueueExit::Answered), Some(Party::Caller), true, 0));
@@ -39,17 +44,7 @@ fn an_answered_call_has_its_wait_talk_hold_and_wrap_up() {
 
 #[test]
 fn what_lies_with_the_offer_sums_up_to_what_happened() {
-    let r = call(vec![
-        (0, offered()),
-        (1_000, queued("sales")),
-        (5_000, alerting("ann", Some("sales"))),
-        (9_000, dequeued("sales", QueueExit::Answered)),
-        (9_000, answered("ann", Some("sales"))),
-        (3_620_000, held("ann")),
-        (3_630_000, retrieved("ann")),
-        (3_669_000, released("ann", Party::Caller)),
-        (3_669_000, ended(Party::Caller)),
-    ]);
+    let r = an_answered_call(3_620_000);
     let rows = rows_of_call(&r, Grains::default());
     let of = |(key, _): &&(RowKey, Row)| key.dim == Dim::Queue && &*key.id == "sales";
     let happened = event_sum(&rows, Dim::Queue, "sales");
