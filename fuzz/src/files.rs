@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
+use std::sync::Arc;
 
 use adapter::recording::{Line, Lines, SAMPLE_BYTES};
 use adapter_calls_csv::Files;
@@ -57,7 +58,7 @@ pub fn queue_log(data: &[u8]) {
     }
     spoken(translator.finish());
     // The asterisk adapter fills its gaps from the same lines.
-    let plan = std::sync::Arc::new(adapter_asterisk::Plan::of(adapter_asterisk::Config::default()));
+    let plan = Arc::new(adapter_asterisk::Plan::of(adapter_asterisk::Config::default()));
     let mut live = adapter_asterisk::translate::Translator::new(plan, &BTreeMap::new());
     live.backfill(&known, Time(1_700_000_000_000));
     spoken(live.take_facts());
@@ -76,8 +77,9 @@ pub fn calls_csv(data: &[u8]) {
     let Ok(mut config) = layers.whole::<adapter_calls_csv::config::Config>().accept() else { return };
     config.rows_max = config.rows_max.min(10_000);
     let mut files = Files::default();
-    if files.read(&config, "fuzz", table).is_ok() {
-        spoken(files.sorted().into_facts());
+    if files.read(&Arc::new(config), "fuzz", table).is_ok() {
+        let facts = files.sorted().into_facts().expect("a row that was read gives its facts");
+        spoken(facts);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! It knows tables, not vendors: which column means what is in the config ([`config::Config`]), so that another table is
 //! another file under `deploy/config`. It reads the whole table first, because rows come in any order and events must come
-//! in the order of their times.
+//! in the order of their times. What stays of it in memory are rows, not facts.
 //!
 //! - **Invariant:** the same row gives the same event ids, so that importing a file twice records it once.
 //! - **Invariant:** every event of a call carries `seq`: the clocks of recorded tables contradict causality (an answer a
@@ -14,8 +14,10 @@
 
 mod clock;
 pub mod config;
+mod files;
 pub mod rows;
 mod session;
 pub mod translate;
 
-pub use session::{CallsCsv, Files, Given};
+pub use files::Files;
+pub use session::{CallsCsv, Given};

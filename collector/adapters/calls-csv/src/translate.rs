@@ -1,6 +1,7 @@
 //! From a row to the events that must have happened.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use csv::StringRecord;
 use jiff::tz::TimeZone;
@@ -13,15 +14,15 @@ use crate::clock::Clocks;
 use crate::config::{Config, Outcome};
 
 /// A table's header, resolved against the config once.
-pub struct Table<'a> {
-    config: &'a Config,
+pub struct Table {
+    config: Arc<Config>,
     zone: TimeZone,
-    at: BTreeMap<&'a str, usize>,
+    at: BTreeMap<String, usize>,
 }
 
-impl<'a> Table<'a> {
+impl Table {
     /// Finds every column that the config names; the error lists all that are missing and what there is.
-    pub fn new(config: &'a Config, header: &StringRecord) -> Result<Table<'a>, String> {
+    pub fn new(config: &Arc<Config>, header: &StringRecord) -> Result<Table, String> {
         let c = &config.columns;
         let single = [
             &c.date,
@@ -44,7 +45,7 @@ impl<'a> Table<'a> {
         let mut missing = Vec::new();
         for name in single.into_iter().chain(&c.call).filter(|name| !name.is_empty()) {
             match header.iter().position(|h| h.trim() == name) {
-                Some(place) => _ = at.insert(name.as_str(), place),
+                Some(place) => _ = at.insert(name.clone(), place),
                 None => missing.push(name.as_str()),
             }
         }
@@ -53,7 +54,7 @@ impl<'a> Table<'a> {
             return Err(format!("columns {} are not in the header, which has {}", missing.join(", "), have.join(", ")));
         }
         let zone = TimeZone::get(&config.formats.time_zone).map_err(|e| e.to_string())?;
-        Ok(Table { config, zone, at })
+        Ok(Table { config: Arc::clone(config), zone, at })
     }
 
     fn get<'r>(&self, row: &'r StringRecord, column: &str) -> &'r str {
@@ -249,8 +250,8 @@ impl Steps {
 mod tests {
     use super::*;
 
-    fn config() -> Config {
-        toml::from_str(
+    fn config() -> Arc<Config> {
+        let config = toml::from_str(
             r#"
             ivr_node = "vru/{queue}"
             caller_absent = ["0"]
@@ -275,7 +276,8 @@ mod tests {
             absent = "0:00:00"
             "#,
         )
-        .unwrap()
+        .unwrap();
+        Arc::new(config)
     }
 
     const HEADER: &str = "line,id,who,type,date,in,out,qs,qe,qt,outcome,ss,se,st,server";
