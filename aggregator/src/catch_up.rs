@@ -39,12 +39,12 @@ pub struct CatchUp {
 }
 
 impl CatchUp {
-    /// The defaults: 16,000 events to a checkpoint and few closed calls in memory (a working set that stays small is
+    /// The defaults: 8,000 events to a checkpoint and few closed calls in memory (a working set that stays small is
     /// faster than one that is asked for less often), nobody told.
     pub fn new(owner: impl Into<String>) -> Self {
         let mut rules = Rules::default();
         rules.settings.closed_kept = 1_000;
-        Self { owner: owner.into(), rules, checkpoint_events: 16_000, progress: Arc::new(|_| {}) }
+        Self { owner: owner.into(), rules, checkpoint_events: 8_000, progress: Arc::new(|_| {}) }
     }
 
     /// The same, telling `progress` how far it is.

@@ -57,7 +57,7 @@ async fn main() -> anyhow::Result<()> {
         ))
         .note(
             "Ours: decoding, call, agent and device state machines, rows in eight dimensions, live views; kept in memory. Catching up, rows \
-             are taken every 16,000 events and views once at the end, as an import and a rebuild do; live, both with each portion.",
+             are taken every 8,000 events and views once at the end, as an import and a rebuild do; live, both with each portion.",
         )
         .note(
             "DuckDB, one group-by: offered and answered by queue and half hour, declared columns; much less work than ours. DuckDB, a fold's \

@@ -14,7 +14,7 @@ use stats::fold::{Changes, PartitionFold, Settings};
 use stats::{Dim, Field, Row, RowKey};
 
 /// Events folded between two takings of changes when the aggregator catches up: its checkpoints are so far apart.
-const CHUNK: u64 = 16_000;
+const CHUNK: u64 = 8_000;
 /// The same when it follows live and there is much to do: its batches have so many.
 pub const LIVE_CHUNK: u64 = 1_000;
 const READ_BYTES: usize = 1 << 20;
