@@ -44,15 +44,25 @@ const BATCH_MAX: u64 = 4_000;
 /// Events of a call in all.
 const EVENTS: u64 = 7;
 
+/// How long calls come.
+#[derive(Clone, Copy)]
+pub struct Length {
+    /// Until everything is warm.
+    pub warm: Duration,
+    /// Then the delays count.
+    pub counted: Duration,
+}
+
 /// Posts for so long.
-pub async fn run(door: &str, rate: u64, length: Duration, clock: &Clock, seen: &Arc<Seen>) -> anyhow::Result<Load> {
+pub async fn run(door: &str, rate: u64, length: Length, clock: &Clock, seen: &Arc<Seen>) -> anyhow::Result<Load> {
     let client = reqwest::Client::new();
     let url = format!("http://{door}/v1/ingest");
     let tasks = Tasks::new("posts", ON_THE_WAY, clock.clone(), Drain::new());
     let acknowledged: Arc<Mutex<Vec<f64>>> = Arc::default();
     let (begun, mut due, mut calls, mut events) = (clock.monotonic(), BinaryHeap::new(), 0, 0);
     let begun_us = now_us();
-    let counted_from_us = begun_us + super::WARM.as_micros() as u64;
+    let counted_from_us = begun_us + length.warm.as_micros() as u64;
+    let length = length.warm + length.counted;
     loop {
         while tasks.len() >= ON_THE_WAY {
             clock.sleep(Duration::from_millis(1)).await;

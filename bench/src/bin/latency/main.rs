@@ -21,6 +21,7 @@ use std::time::Duration;
 use bench::crowd::Child;
 use bench::{Aim, Figure, Finding, Spread};
 use clap::Parser;
+use load::Length;
 use place::{Kind, Place};
 use service::{Clock, Drain, Tasks};
 
@@ -57,8 +58,6 @@ enum Role {
     },
 }
 
-/// Until everything is warm, and then the delays count.
-const WARM: Duration = Duration::from_secs(3);
 /// How long the last effects are waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -70,8 +69,9 @@ fn main() -> anyhow::Result<()> {
         }
         None => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            let length = Duration::from_secs(arguments.seconds);
-            runtime.block_on(run(arguments.rates, length, arguments.tick_ms, arguments.journal))
+            let kind = arguments.journal;
+            let length = Length { warm: kind.warm(), counted: Duration::from_secs(arguments.seconds) };
+            runtime.block_on(run(arguments.rates, length, arguments.tick_ms, kind))
         }
     }
 }
@@ -89,7 +89,7 @@ struct Measured {
     memory_mib: f64,
 }
 
-async fn run(rates: Vec<u64>, length: Duration, tick_ms: u64, kind: Kind) -> anyhow::Result<()> {
+async fn run(rates: Vec<u64>, length: Length, tick_ms: u64, kind: Kind) -> anyhow::Result<()> {
     let clock = Clock::system();
     let place = Place::new(kind)?;
     let (mut peer, mut all) = (place.peer(&clock).await?, Vec::new());
@@ -103,7 +103,7 @@ async fn run(rates: Vec<u64>, length: Duration, tick_ms: u64, kind: Kind) -> any
 }
 
 /// A server of its own for each rate: none begins with what another left.
-async fn at(rate: u64, length: Duration, tick_ms: u64, place: &Place, clock: &Clock) -> anyhow::Result<Measured> {
+async fn at(rate: u64, length: Length, tick_ms: u64, place: &Place, clock: &Clock) -> anyhow::Result<Measured> {
     let folder = tempfile::tempdir()?;
     let prefix = format!("at{rate}.");
     let journal = place.made(folder.path(), &prefix).await?;
@@ -117,7 +117,7 @@ async fn at(rate: u64, length: Duration, tick_ms: u64, place: &Place, clock: &Cl
     tasks.spawn("wallboard", wallboard::follow(face, Arc::clone(&seen)))?;
     clock.sleep(Duration::from_secs(1)).await;
     let (begun, used) = (clock.monotonic(), server.processor_time()?);
-    let load = load::run(&door, rate, WARM + length, clock, &seen).await?;
+    let load = load::run(&door, rate, length, clock, &seen).await?;
     let cores = (server.processor_time()? - used).as_secs_f64() / (clock.monotonic() - begun).as_secs_f64();
     // What is late is waited for: its delay is part of the answer.
     let until = clock.monotonic() + PATIENCE;
@@ -181,11 +181,11 @@ fn finding(all: &[Measured], kind: Kind, peer: Spread) -> Finding {
     }
     finding
         .note(format!(
-            "The first {} s are not counted. Posted each {} ms as they happen. The wallboard follows all open calls; an event's delay \
+            "The first {} s at each rate are not counted. Posted each {} ms as they happen. The wallboard follows all open calls; an event's delay \
              begins when it happens, whether there is room to send it or not, and ends when a frame shows its call in the stage that it \
              led to, or a later one. What is late is waited for, {} s at most; a call that came and went between two frames is in none, which \
              happens where the figures are older than a call is long.",
-            WARM.as_secs(),
+            kind.warm().as_secs(),
             load::POST_EVERY.as_millis(),
             PATIENCE.as_secs(),
         ))

@@ -27,6 +27,11 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Until everything is warm at a rate: a broker compiles what it does often, and takes the processor for it meanwhile.
+    pub fn warm(self) -> Duration {
+        Duration::from_secs(if self == Kind::Kafka { 10 } else { 3 })
+    }
+
     /// The finding's name, what is claimed, and who is beside it.
     pub fn words(self) -> (&'static str, &'static str, &'static str) {
         match self {
