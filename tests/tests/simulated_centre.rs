@@ -7,24 +7,24 @@ use serde_json::Value;
 use std::time::Duration;
 use tempfile::TempDir;
 use tidegate_tests::centre::judge;
-use tidegate_tests::product::Product;
+use tidegate_tests::product::{Product, free_ports};
 use tokio::time::Instant;
-
-const CONTROL: &str = "127.0.0.1:13913";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fresh_start_shows_a_living_centre_and_its_records_equal_the_ledger() -> Result<()> {
     let folder = TempDir::new()?;
-    let control = format!("simulator.control.listen.address={CONTROL}");
+    let base = free_ports(4);
+    let control = format!("127.0.0.1:{}", base + 3);
+    let listen = format!("simulator.control.listen.address={control}");
     // five simulated seconds in one: many calls have to come and go within a minute
-    let arguments = ["--set", &control, "--set", "simulator.speed=5"];
-    let product = Product::up(folder.path(), 13_910, &arguments).await?;
+    let arguments = ["--set", &listen, "--set", "simulator.speed=5"];
+    let product = Product::up(folder.path(), base, &arguments).await?;
     alive(&product).await?;
     let began = jiff::Timestamp::now().as_millisecond();
     tokio::time::sleep(Duration::from_secs(30)).await;
     let patience = Instant::now() + Duration::from_secs(30);
     loop {
-        let (compared, differences) = judge(CONTROL, &product.address().to_string(), began).await?;
+        let (compared, differences) = judge(&control, &product.address().to_string(), began).await?;
         if compared >= 20 && differences.0.is_empty() {
             println!("{compared} calls are as the ledger says");
             return Ok(());
