@@ -78,19 +78,22 @@ async fn beside_others(calls: usize) -> anyhow::Result<()> {
     let journal = Kafka::open(broker.journal(PREFIX, topology(PARTITIONS)).await?).await?;
     let (events, bytes) = fill(&*journal, calls).await?;
     let topic = format!("{PREFIX}{}", Stream::EventsCall);
-    let [mut bare, mut reading, mut decoding, mut folding] = [const { Vec::new() }; 4];
+    let [mut bare, mut reading, mut decoding, mut counting, mut folding] = [const { Vec::new() }; 5];
     let mut counts = sides::Counts::new();
     for round in 0..=ROUNDS {
         let group = |what: &str| format!("{what}-{round}");
         let alone = sides::bare(&broker.server(), &topic, PARTITIONS, events)?;
         let read = sides::read(&*journal, &group("read"), events).await?;
         let decoded = sides::decode(&*journal, &group("decode"), events).await?;
+        let (counted, same) = sides::count(&*journal, &group("count"), events).await?;
         let (folded, found) = sides::fold(&*journal, &group("fold"), events).await?;
+        ensure!(same == found, "counted alone it is otherwise: {same:?}, folded {found:?}");
         counts = found;
         if round > 0 {
             bare.push(alone);
             reading.push(read);
             decoding.push(decoded);
+            counting.push(counted);
             folding.push(folded);
         }
     }
@@ -98,10 +101,11 @@ async fn beside_others(calls: usize) -> anyhow::Result<()> {
     let (streams, theirs) = streams(&broker.server(), &topic, events, cores)?;
     ensure!(counts == theirs, "Kafka Streams counts otherwise: {theirs:?}, ours {counts:?}");
     let median = |rates: Vec<f64>| rates.into_iter().collect::<Spread>().median();
-    let (bare, reading, decoding, folding) = (median(bare), median(reading), median(decoding), median(folding));
+    let [bare, reading, decoding, counting, folding] = [bare, reading, decoding, counting, folding].map(median);
     let of_streams = events as f64 / streams.as_secs_f64();
     journal.close().await?;
     let figure = |what: &str, value: f64| Figure::new(what.to_owned(), value, "events/s");
+    let peer = format!("Kafka Streams 4.3.1, {cores} threads, in memory, not logged");
     let client = "rdkafka BaseConsumer, keys and values copied, nothing else";
     Finding::new("kafka", "how fast events over Kafka become figures", "script/bench kafka")
         .figure(figure("consumed, without decoding", reading).peer(client.to_owned(), bare).aim(Aim::RatioAtLeast(0.8)))
@@ -109,9 +113,10 @@ async fn beside_others(calls: usize) -> anyhow::Result<()> {
         .figure(figure("consumed, decoded and wholly folded", folding).peer(client.to_owned(), bare))
         .figure(
             figure("consumed, decoded and wholly folded, beside two counts by queue and half hour", folding)
-                .peer(format!("Kafka Streams 4.3.1, {cores} threads, in memory, not logged"), of_streams)
+                .peer(peer.clone(), of_streams)
                 .aim(Aim::RatioAtLeast(10.0)),
         )
+        .figure(figure("consumed, decoded and only these two counts, beside the same", counting).peer(peer, of_streams))
         .note(format!(
             "{events} call events of a made-up day ({calls} calls, seed {SEED}), {} bytes each, in {PARTITIONS} partitions of one broker on \
              this machine; medians of {ROUNDS} alternating runs by the clock, from the first record that came; broker, client and fold share the cores.",

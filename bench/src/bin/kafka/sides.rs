@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use journal::{Batch, Delivery, Journal, Stream, Subscription};
-use model::Envelope;
 use model::envelope::{Parsed, Reader};
+use model::event::call::Answered;
+use model::{Envelope, Event, Time};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Message as _;
@@ -109,6 +110,30 @@ pub(crate) async fn decode(journal: &dyn Journal, group: &str, events: u64) -> a
     Ok(rate(events, took))
 }
 
+/// Our consumer, every event decoded, and of them what Kafka Streams counts: nothing more.
+pub(crate) async fn count(journal: &dyn Journal, group: &str, events: u64) -> anyhow::Result<(f64, Counts)> {
+    let (mut reader, mut counts) = (Reader::default(), Counts::new());
+    let (events, took) = each(journal, group, events, |batch| {
+        for record in &batch.records {
+            let Envelope { time, event, .. } = decoded(&mut reader, &record.value)?;
+            let (queue, place) = match event {
+                Event::CallQueued(queued) => (queued.queue, 0),
+                Event::CallAnswered(Answered { queue: Some(queue), .. }) => (queue, 1),
+                _ => continue,
+            };
+            counts.entry((queue.to_string(), half_hour(time))).or_default()[place] += 1;
+        }
+        Ok(())
+    })
+    .await?;
+    Ok((rate(events, took), counts))
+}
+
+/// The half hour in which a moment lies, by its beginning.
+fn half_hour(moment: Time) -> i64 {
+    moment.ms() - moment.ms().rem_euclid(HALF_HOUR_MS)
+}
+
 /// Our consumer, and every event decoded and folded, a fold for each partition.
 pub(crate) async fn fold(journal: &dyn Journal, group: &str, events: u64) -> anyhow::Result<(f64, Counts)> {
     let mut folds = Folds::default();
@@ -159,8 +184,7 @@ fn take(fold: &mut PartitionFold, counts: &mut Counts) {
     for (key, row) in changes.rows.iter().filter(|(key, _)| key.dim == Dim::Queue) {
         let (offered, answered) = (row.event.get(Field::Offered), row.event.get(Field::Answered));
         if offered != 0 || answered != 0 {
-            let start = key.start.ms() - key.start.ms().rem_euclid(HALF_HOUR_MS);
-            let count = counts.entry((key.id.to_string(), start)).or_default();
+            let count = counts.entry((key.id.to_string(), half_hour(key.start))).or_default();
             *count = [count[0] + offered, count[1] + answered];
         }
     }
