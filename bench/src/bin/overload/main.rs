@@ -33,6 +33,9 @@ struct Arguments {
     /// Some seconds only, and nothing written.
     #[arg(long)]
     short: bool,
+    /// How long the overload lasts, seconds; of another length than its own no finding is written.
+    #[arg(long, default_value_t = FULL.overload.as_secs())]
+    seconds: u64,
     /// Writes no finding.
     #[arg(long)]
     no_save: bool,
@@ -63,7 +66,9 @@ const CALM: Pace = Pace::Open { workers: 4, per_second: 4.0 };
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let lengths = if arguments.short { SHORT } else { FULL };
+    let full = Lengths { overload: s(arguments.seconds), ..FULL };
+    let saved = !arguments.short && !arguments.no_save && full.overload == FULL.overload;
+    let lengths = if arguments.short { SHORT } else { full };
     let folder = tempfile::tempdir()?;
     let clock = Clock::system();
     let mut product = Product::start(folder.path(), &clock).await?;
@@ -71,11 +76,12 @@ async fn main() -> Result<()> {
     let stopping = product.stop(&clock).await?;
     let verdict = oracle::judge(&product, &run.sender.sent()).await?;
     let finding = finding(&run, &verdict, stopping);
-    if arguments.short || arguments.no_save {
-        println!("{finding}{verdict:?}");
-    } else {
+    if saved {
         finding.save()?;
+    } else {
+        println!("{finding}{verdict:?}");
     }
+    println!("memory in sixteenths of the overload, MB: {:.0?}", run.resident.course);
     run.must_hold(&verdict)
 }
 
@@ -99,7 +105,7 @@ struct Run {
 }
 
 /// Resident memory, in MB.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Resident {
     calm: f64,
     /// The largest of all.
@@ -107,6 +113,8 @@ struct Resident {
     /// The medians of the second and the last quarter of the overload.
     early: f64,
     late: f64,
+    /// The medians of its sixteenths.
+    course: Vec<f64>,
 }
 
 /// How old figures were.
@@ -265,6 +273,10 @@ impl Memory {
             max: samples.iter().map(|(_, mb)| *mb).collect::<Spread>().max(),
             early: median(from + quarter, from + quarter * 2),
             late: median(from + quarter * 3, to),
+            course: (0..16)
+                .map(|n| (from + quarter * n / 4, from + quarter * (n + 1) / 4))
+                .map(|(from, to)| median(from, to))
+                .collect(),
         }
     }
 }
