@@ -1,6 +1,6 @@
 //! The tables as they are read: rows are checked and put in order; their facts are made when they are given.
 //!
-//! A fact takes ten times the memory of what is written of it in a row. So what stays of a whole table are its rows and
+//! A fact takes many times the memory of what is written of it in a row. So what stays of a whole table are its rows and
 //! the times of its facts.
 
 use std::collections::BTreeSet;
@@ -35,7 +35,7 @@ pub(crate) struct Read {
     rows: Vec<(usize, StringRecord)>,
 }
 
-/// Where a fact stands in time, and where it comes from.
+/// Where a fact stands in time, and where it comes from; in the order of these fields.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     pub(crate) at: Time,
