@@ -5,7 +5,8 @@
 //! figures. The sender and the readers share the machine's processors with the product, which makes the overload worse, not better.
 //!
 //! `script/bench overload` runs all of it (about two minutes) and writes the finding; `--short` runs some seconds, writes
-//! nothing, and judges only what does not depend on how fast the machine is. It ends badly when a promise is broken.
+//! nothing, and judges only what does not depend on how fast the machine is; `--seconds N` goes on for longer, writes nothing
+//! either, and tells how memory went. It ends badly when a promise is broken.
 
 mod batch;
 mod load;
