@@ -23,7 +23,7 @@ use stats::{Dim, Field};
 pub(crate) type Counts = BTreeMap<(String, i64), [i64; 2]>;
 
 const HALF_HOUR_MS: i64 = 1_800_000;
-/// Events folded between two takings of changes, as the aggregator does when it catches up.
+/// Events folded between two takings of changes; the aggregator, when it catches up, takes them twice as often.
 const CHUNK: u64 = 16_000;
 
 /// The client alone: every record polled and copied.
