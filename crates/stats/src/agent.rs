@@ -11,12 +11,12 @@ use model::event::agent::State as Doing;
 use model::{AgentId, CallId, DeviceId, Envelope, Event, QueueId, SourceId, TeamId, TenantId, Time};
 use serde::{Deserialize, Serialize};
 
-use crate::codec;
 use crate::field::Field;
 use crate::key::Dim;
 use crate::live;
 use crate::rows::{Draft, Rows, Scope};
-use crate::track::{In, Out, Pack, Placed, Point, Track};
+use crate::track::{Added, Count, In, Out, Pack, Point, Track};
+use crate::{codec, track};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum What {
@@ -101,7 +101,9 @@ struct Standing {
     skills: BTreeMap<QueueId, i32>,
 }
 
-impl Standing {
+impl track::Standing for Standing {
+    type What = What;
+
     fn become_what(&mut self, at: Time, what: &What) {
         let team = match what {
             What::In { team, .. } | What::Out { team } | What::State { team, .. } | What::Skills { team, .. } => team,
@@ -131,7 +133,9 @@ impl Standing {
             What::Skills { skills, .. } => self.skills.clone_from(skills),
         }
     }
+}
 
+impl Standing {
     fn enter(
         &mut self,
         at: Time,
@@ -157,9 +161,7 @@ pub struct State {
     /// From which source.
     pub source: SourceId,
     base: Standing,
-    track: Track<What>,
-    #[serde(skip)]
-    now: Option<Standing>,
+    track: Track<Standing>,
     /// Points that came more than 24 hours late and were refused.
     pub refused: u64,
 }
@@ -178,113 +180,27 @@ pub enum Change {
 impl State {
     /// An agent of whom nothing is known.
     pub fn new(agent: AgentId, source: SourceId, tenant: TenantId) -> State {
-        State { agent, tenant, source, base: Standing::default(), track: Track::default(), now: None, refused: 0 }
+        State { agent, tenant, source, base: Standing::default(), track: Track::default(), refused: 0 }
     }
 
     /// Folds one event in, and what it changes into `rows`.
     pub fn apply(&mut self, e: &Envelope, rows: &mut Rows) -> Change {
         let Some(what) = what(&e.event) else { return Change::Unchanged };
-        let point = Point::new(e, what);
-        let placed = self.track.place(&point);
-        match placed {
-            Placed::Duplicate => return Change::Unchanged,
-            Placed::TooLate => {
+        let (tenant, source, agent) = (&self.tenant, &self.source, &self.agent);
+        let mut counting = Counting { tenant, source, agent, rows };
+        match self.track.add(&mut self.base, Point::new(e, what), &mut counting) {
+            Added::New => Change::Changed,
+            Added::Known => Change::Unchanged,
+            Added::TooLate => {
                 self.refused += 1;
-                return Change::Refused;
-            }
-            Placed::Last => {
-                let mut now = self.now.take().unwrap_or_else(|| self.standing());
-                if let Some(last) = self.track.newest() {
-                    self.count_span(&now, last.time, point.time, 1, rows);
-                }
-                now.become_what(point.time, &point.what);
-                self.count_point(&now, &point, 1, rows);
-                self.now = Some(now);
-                self.track.put(placed, point);
-            }
-            Placed::At(i) => {
-                let from = i.saturating_sub(1);
-                let before = self.before();
-                self.count(&before, from, -1, rows);
-                self.track.put(placed, point);
-                self.now = None;
-                self.count(&before, from, 1, rows);
+                Change::Refused
             }
         }
-        for p in self.track.settle() {
-            self.base.become_what(p.time, &p.what);
-        }
-        Change::Changed
-    }
-
-    fn standing(&self) -> Standing {
-        self.now.clone().unwrap_or_else(|| {
-            let mut s = self.base.clone();
-            self.track.each(|p| s.become_what(p.time, &p.what));
-            s
-        })
-    }
-
-    /// What holds before the recent points.
-    fn before(&self) -> Standing {
-        let mut s = self.base.clone();
-        self.track.each_before(|p| s.become_what(p.time, &p.what));
-        s
-    }
-
-    /// The contributions of the recent points and closed spans from place `from` on.
-    fn count(&self, before: &Standing, from: usize, sign: i64, rows: &mut Rows) {
-        let mut s = before.clone();
-        let points = self.track.recent();
-        for (i, p) in points.iter().enumerate() {
-            s.become_what(p.time, &p.what);
-            if i < from {
-                continue;
-            }
-            self.count_point(&s, p, sign, rows);
-            if let Some(next) = points.get(i + 1) {
-                self.count_span(&s, p.time, next.time, sign, rows);
-            }
-        }
-    }
-
-    /// The agent, with the team that they are in.
-    fn scope(&self, s: &Standing, rows: &mut Rows) -> Scope {
-        let mut scope = |dim, id: &Arc<str>| rows.scope(&self.tenant, &self.source, dim, id);
-        let agent = scope(Dim::Agent, &self.agent.0);
-        match &s.team {
-            Some(team) => {
-                let team = scope(Dim::Team, &team.0);
-                rows.together(&[agent, team]).unwrap_or(agent)
-            }
-            None => agent,
-        }
-    }
-
-    fn count_point(&self, s: &Standing, p: &Point<What>, sign: i64, rows: &mut Rows) {
-        let field = match p.what {
-            What::In { .. } => Some(Field::Logins),
-            What::Out { .. } => Some(Field::Logouts),
-            _ => None,
-        };
-        let mark = p.quality.map(crate::contribution::mark_field);
-        if field.is_none() && mark.is_none() {
-            return;
-        }
-        let scope = self.scope(s, rows);
-        let mut tally = rows.event(&scope, p.time);
-        field.into_iter().chain(mark).for_each(|f| tally.add(f, sign));
-    }
-
-    fn count_span(&self, s: &Standing, from: Time, to: Time, sign: i64, rows: &mut Rows) {
-        let Some(doing) = s.state else { return };
-        let scope = self.scope(s, rows);
-        rows.span(&scope, from, to, sign, |t, ms| add_state(t, doing, s.reason.as_deref(), ms));
     }
 
     /// The live view.
     pub fn live(&self) -> live::Agent {
-        let s = self.standing();
+        let s = self.track.standing(&self.base);
         live::Agent {
             agent: self.agent.clone(),
             tenant: self.tenant.clone(),
@@ -300,6 +216,52 @@ impl State {
             skills: s.skills,
             last_at: self.track.newest().map_or(Time(0), |p| p.time),
         }
+    }
+}
+
+/// Where an agent's time is counted.
+struct Counting<'a> {
+    tenant: &'a TenantId,
+    source: &'a SourceId,
+    agent: &'a AgentId,
+    rows: &'a mut Rows,
+}
+
+impl Counting<'_> {
+    /// The agent, with the team that they are in.
+    fn scope(&mut self, s: &Standing) -> Scope {
+        let mut scope = |dim, id: &Arc<str>| self.rows.scope(self.tenant, self.source, dim, id);
+        let agent = scope(Dim::Agent, &self.agent.0);
+        match &s.team {
+            Some(team) => {
+                let team = scope(Dim::Team, &team.0);
+                self.rows.together(&[agent, team]).unwrap_or(agent)
+            }
+            None => agent,
+        }
+    }
+}
+
+impl Count<Standing> for Counting<'_> {
+    fn point(&mut self, s: &Standing, p: &Point<What>, sign: i64) {
+        let field = match p.what {
+            What::In { .. } => Some(Field::Logins),
+            What::Out { .. } => Some(Field::Logouts),
+            _ => None,
+        };
+        let mark = p.quality.map(crate::contribution::mark_field);
+        if field.is_none() && mark.is_none() {
+            return;
+        }
+        let scope = self.scope(s);
+        let mut tally = self.rows.event(&scope, p.time);
+        field.into_iter().chain(mark).for_each(|f| tally.add(f, sign));
+    }
+
+    fn span(&mut self, s: &Standing, from: Time, to: Time, sign: i64) {
+        let Some(doing) = s.state else { return };
+        let scope = self.scope(s);
+        self.rows.span(&scope, from, to, sign, |t, ms| add_state(t, doing, s.reason.as_deref(), ms));
     }
 }
 

@@ -7,12 +7,12 @@ use model::{DeviceId, Envelope, Event, SourceId, TenantId, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::Change;
-use crate::codec;
 use crate::field::Field;
 use crate::key::Dim;
 use crate::live;
 use crate::rows::{Rows, Scope};
-use crate::track::{In, Out, Pack, Placed, Point, Track};
+use crate::track::{Added, Count, In, Out, Pack, Point, Track};
+use crate::{codec, track};
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 enum What {
@@ -46,10 +46,12 @@ struct Standing {
     since: Time,
 }
 
-impl Standing {
-    fn become_what(&mut self, at: Time, what: What) {
+impl track::Standing for Standing {
+    type What = What;
+
+    fn become_what(&mut self, at: Time, what: &What) {
         let before = self.shown();
-        match what {
+        match *what {
             What::Registered(yes) => self.registered = Some(yes),
             What::State(state) => self.state = Some(state),
         }
@@ -57,7 +59,9 @@ impl Standing {
             self.since = at;
         }
     }
+}
 
+impl Standing {
     /// What counts: a device that is not registered cannot be reached, whatever its state was.
     fn shown(&self) -> Option<Doing> {
         if self.registered == Some(false) { Some(Doing::Unavailable) } else { self.state }
@@ -74,10 +78,7 @@ pub struct State {
     /// From which source.
     pub source: SourceId,
     base: Standing,
-    track: Track<What>,
-    /// What holds after the last point, when it was asked for: a day's points are not gone through for each new one.
-    #[serde(skip)]
-    now: Option<Standing>,
+    track: Track<Standing>,
     /// Points that came more than 24 hours late and were refused.
     pub refused: u64,
 }
@@ -85,7 +86,7 @@ pub struct State {
 impl State {
     /// A device of which nothing is known.
     pub fn new(device: DeviceId, source: SourceId, tenant: TenantId) -> State {
-        State { device, tenant, source, base: Standing::default(), track: Track::default(), now: None, refused: 0 }
+        State { device, tenant, source, base: Standing::default(), track: Track::default(), refused: 0 }
     }
 
     /// Folds one event in, and what it changes into `rows`.
@@ -96,89 +97,21 @@ impl State {
             Event::DeviceStateChanged(v) => What::State(v.state),
             _ => return Change::Unchanged,
         };
-        let point = Point::new(e, what);
-        let placed = self.track.place(&point);
-        match placed {
-            Placed::Duplicate => return Change::Unchanged,
-            Placed::TooLate => {
+        let (tenant, source, device) = (&self.tenant, &self.source, &self.device);
+        let mut counting = Counting { tenant, source, device, rows };
+        match self.track.add(&mut self.base, Point::new(e, what), &mut counting) {
+            Added::New => Change::Changed,
+            Added::Known => Change::Unchanged,
+            Added::TooLate => {
                 self.refused += 1;
-                return Change::Refused;
-            }
-            Placed::Last => {
-                let mut now = self.standing();
-                if let Some(last) = self.track.newest() {
-                    self.count_span(now, last.time, point.time, 1, rows);
-                }
-                self.count_mark(&point, 1, rows);
-                now.become_what(point.time, point.what);
-                self.now = Some(now);
-                self.track.put(placed, point);
-            }
-            Placed::At(i) => {
-                let from = i.saturating_sub(1);
-                let before = self.before();
-                self.count(before, from, -1, rows);
-                self.track.put(placed, point);
-                self.count(before, from, 1, rows);
-                self.now = None;
+                Change::Refused
             }
         }
-        for p in self.track.settle() {
-            self.base.become_what(p.time, p.what);
-        }
-        Change::Changed
-    }
-
-    fn standing(&self) -> Standing {
-        self.now.unwrap_or_else(|| {
-            let mut s = self.base;
-            self.track.each(|p| s.become_what(p.time, p.what));
-            s
-        })
-    }
-
-    /// What holds before the recent points.
-    fn before(&self) -> Standing {
-        let mut s = self.base;
-        self.track.each_before(|p| s.become_what(p.time, p.what));
-        s
-    }
-
-    /// The contributions of the recent points and closed spans from place `from` on.
-    fn count(&self, before: Standing, from: usize, sign: i64, rows: &mut Rows) {
-        let mut s = before;
-        let points = self.track.recent();
-        for (i, p) in points.iter().enumerate() {
-            s.become_what(p.time, p.what);
-            if i < from {
-                continue;
-            }
-            self.count_mark(p, sign, rows);
-            if let Some(next) = points.get(i + 1) {
-                self.count_span(s, p.time, next.time, sign, rows);
-            }
-        }
-    }
-
-    fn scope(&self, rows: &mut Rows) -> Scope {
-        rows.scope(&self.tenant, &self.source, Dim::Device, &self.device.0)
-    }
-
-    fn count_mark(&self, p: &Point<What>, sign: i64, rows: &mut Rows) {
-        let Some(quality) = p.quality else { return };
-        let scope = self.scope(rows);
-        rows.event(&scope, p.time).add(crate::contribution::mark_field(quality), sign);
-    }
-
-    fn count_span(&self, s: Standing, from: Time, to: Time, sign: i64, rows: &mut Rows) {
-        let Some(doing) = s.shown() else { return };
-        let scope = self.scope(rows);
-        rows.span(&scope, from, to, sign, |t, ms| t.add(state_field(doing), ms));
     }
 
     /// The live view.
     pub fn live(&self) -> live::Device {
-        let s = self.standing();
+        let s = self.track.standing(&self.base);
         live::Device {
             device: self.device.clone(),
             tenant: self.tenant.clone(),
@@ -188,6 +121,34 @@ impl State {
             since: s.since,
             last_at: self.track.newest().map_or(Time(0), |p| p.time),
         }
+    }
+}
+
+/// Where a device's time is counted.
+struct Counting<'a> {
+    tenant: &'a TenantId,
+    source: &'a SourceId,
+    device: &'a DeviceId,
+    rows: &'a mut Rows,
+}
+
+impl Counting<'_> {
+    fn scope(&mut self) -> Scope {
+        self.rows.scope(self.tenant, self.source, Dim::Device, &self.device.0)
+    }
+}
+
+impl Count<Standing> for Counting<'_> {
+    fn point(&mut self, _: &Standing, p: &Point<What>, sign: i64) {
+        let Some(quality) = p.quality else { return };
+        let scope = self.scope();
+        self.rows.event(&scope, p.time).add(crate::contribution::mark_field(quality), sign);
+    }
+
+    fn span(&mut self, s: &Standing, from: Time, to: Time, sign: i64) {
+        let Some(doing) = s.shown() else { return };
+        let scope = self.scope();
+        self.rows.span(&scope, from, to, sign, |t, ms| t.add(state_field(doing), ms));
     }
 }
 

@@ -1,15 +1,17 @@
-//! Points of a state in time, in order whatever their arrival.
+//! Points of a state in time, in order whatever their arrival, and what they come to.
 //!
 //! A point may come a day late, so a day of points is kept: of an agent who takes calls, a thousand. All but the newest are packed
-//! ([`chunk`]), in memory as in the store.
+//! ([`chunk`]), in memory as in the store ([`stored`]). One that comes late is put among them and counted anew from there on, until what
+//! holds is again what held ([`late`]): that costs what it changes, however long the day was.
 
 use std::collections::VecDeque;
 
 use model::{Envelope, EventId, Quality, Time};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 mod chunk;
+mod late;
+mod stored;
 
 pub use chunk::{In, Out, Pack};
 
@@ -68,44 +70,85 @@ impl<P> Point<P> {
     }
 }
 
-/// Where a point went.
+/// What holds after a point, and with the next becomes something else. What holds before the first is the default.
+pub trait Standing: Clone + Default + PartialEq {
+    /// What a point says.
+    type What: Pack;
+
+    /// The next point.
+    fn become_what(&mut self, at: Time, what: &Self::What);
+
+    /// What holds after the next point.
+    #[must_use]
+    fn after(mut self, point: &Point<Self::What>) -> Self {
+        self.become_what(point.time, &point.what);
+        self
+    }
+}
+
+/// Where it is counted what points come to; `sign` is -1 for what is taken back.
+pub trait Count<S: Standing> {
+    /// A point; `standing` is what holds after it.
+    fn point(&mut self, standing: &S, point: &Point<S::What>, sign: i64);
+
+    /// What held from one point to the next.
+    fn span(&mut self, standing: &S, from: Time, to: Time, sign: i64);
+}
+
+/// What became of a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Placed {
-    /// After all others.
-    Last,
-    /// Before the one that was at this place of [`Track::recent`].
-    At(usize),
-    /// Already known.
-    Duplicate,
-    /// Too long before the newest: refused.
+pub enum Added {
+    /// It was put in its place and counted.
+    New,
+    /// It was known already.
+    Known,
+    /// It was too long before the newest: refused.
     TooLate,
 }
 
 /// The points of the last 24 hours. What is older is settled: folded into a base that no late point changes.
 ///
 /// **Invariant:** oldest, packed and recent, one after the other, are the points in order; of recent there is one if there is any.
+/// **Invariant:** what is kept of standings is what going through the points from the base on would come to.
 #[derive(Clone, Debug)]
-pub struct Track<P> {
+pub struct Track<S: Standing> {
     /// What was unpacked to be settled.
-    oldest: VecDeque<Point<P>>,
-    packed: VecDeque<Chunk>,
-    recent: VecDeque<Point<P>>,
+    oldest: VecDeque<Point<S::What>>,
+    packed: VecDeque<Packed<S>>,
+    recent: VecDeque<Point<S::What>>,
+    /// What holds before the recent points, since a late one asked for it.
+    before_recent: Option<Box<S>>,
+    /// What holds after the newest, since a point came after it.
+    now: Option<S>,
 }
 
-impl<P> Default for Track<P> {
+/// Some points that are not recent.
+#[derive(Clone, Debug)]
+struct Packed<S> {
+    chunk: Chunk,
+    /// What holds before them: of one in a few, since a late point asked for it.
+    before: Option<Box<S>>,
+}
+
+impl<S: Standing> Default for Track<S> {
     fn default() -> Self {
-        Track { oldest: VecDeque::new(), packed: VecDeque::new(), recent: VecDeque::new() }
+        Track::of(VecDeque::new(), VecDeque::new(), VecDeque::new())
     }
 }
 
-impl<P> Track<P> {
-    /// The newest points, in order. [`Track::each_before`] has those before them.
-    pub fn recent(&self) -> &VecDeque<Point<P>> {
-        &self.recent
+impl<S: Standing> Track<S> {
+    /// Of points in order, with nothing known of standings.
+    fn of(
+        oldest: VecDeque<Point<S::What>>,
+        chunks: impl IntoIterator<Item = Chunk>,
+        recent: VecDeque<Point<S::What>>,
+    ) -> Self {
+        let packed = chunks.into_iter().map(|chunk| Packed { chunk, before: None }).collect();
+        Track { oldest, packed, recent, before_recent: None, now: None }
     }
 
     /// The last of all.
-    pub fn newest(&self) -> Option<&Point<P>> {
+    pub fn newest(&self) -> Option<&Point<S::What>> {
         self.recent.back()
     }
 
@@ -114,115 +157,103 @@ impl<P> Track<P> {
         !self.packed.is_empty() || !self.oldest.is_empty()
     }
 
+    /// Goes through all points, in order.
+    fn each(&self, mut what: impl FnMut(&Point<S::What>)) {
+        self.oldest.iter().for_each(&mut what);
+        self.packed.iter().for_each(|packed| packed.chunk.points().iter().for_each(&mut what));
+        self.recent.iter().for_each(what);
+    }
+
+    /// What holds after the newest. `base`: what holds before the first.
+    pub fn standing(&self, base: &S) -> S {
+        match (&self.now, &self.before_recent) {
+            (Some(now), _) => now.clone(),
+            (None, Some(before)) => self.recent.iter().fold(S::clone(before), S::after),
+            (None, None) => {
+                let mut s = base.clone();
+                self.each(|p| s.become_what(p.time, &p.what));
+                s
+            }
+        }
+    }
+
+    /// Puts a point in its place, and counts what that changes. `base`: what holds before the first, which points go into when no late one
+    /// can come before them any more.
+    pub fn add(&mut self, base: &mut S, point: Point<S::What>, count: &mut impl Count<S>) -> Added {
+        match self.newest() {
+            Some(newest) if newest.order() >= point.order() => {
+                if newest.time - point.time > WINDOW_MS {
+                    return Added::TooLate;
+                }
+                if !self.insert(base, point, count) {
+                    return Added::Known;
+                }
+            }
+            newest => {
+                let before = newest.map(|newest| newest.time);
+                let mut now = self.now.take().unwrap_or_else(|| self.standing(base));
+                if let Some(before) = before {
+                    count.span(&now, before, point.time, 1);
+                }
+                now.become_what(point.time, &point.what);
+                count.point(&now, &point, 1);
+                self.now = Some(now);
+                self.recent.push_back(point);
+            }
+        }
+        self.pack();
+        self.settle(base);
+        Added::New
+    }
+
+    fn pack(&mut self) {
+        while self.recent.len() > 2 * CHUNK {
+            let chunk = Chunk::of(self.recent.iter().take(CHUNK));
+            let before = self.before_recent.take();
+            let drained = self.recent.drain(..CHUNK);
+            self.before_recent = before.clone().map(|before| Box::new(drained.fold(*before, |s, p| s.after(&p))));
+            self.packed.push_back(Packed { chunk, before: None });
+            if let Some(before) = before {
+                self.remember(self.packed.len() - 1, &before);
+            }
+        }
+    }
+
     /// When the second point was.
     fn second(&self) -> Option<Time> {
         let recent = |at: usize| self.recent.get(at).map(|p| p.time);
         match (self.oldest.get(1), self.oldest.is_empty(), self.packed.front()) {
             (Some(second), ..) => Some(second.time),
-            (None, true, Some(chunk)) => Some(chunk.second),
-            (None, false, Some(chunk)) => Some(chunk.first),
+            (None, true, Some(packed)) => Some(packed.chunk.second),
+            (None, false, Some(packed)) => Some(packed.chunk.first),
             (None, is_empty, None) => recent(usize::from(is_empty)),
         }
     }
-}
 
-impl<P: Pack> Track<P> {
-    /// Goes through the points before the recent ones, in order.
-    pub fn each_before(&self, mut what: impl FnMut(&Point<P>)) {
-        self.oldest.iter().for_each(&mut what);
-        for chunk in &self.packed {
-            chunk.points().iter().for_each(&mut what);
-        }
-    }
-
-    /// Goes through all points, in order.
-    pub fn each(&self, mut what: impl FnMut(&Point<P>)) {
-        self.each_before(&mut what);
-        self.recent.iter().for_each(what);
-    }
-
-    /// Where `point` belongs. What comes before the recent points makes all recent.
-    pub fn place(&mut self, point: &Point<P>) -> Placed {
-        let Some(newest) = self.newest() else { return Placed::Last };
-        if newest.order() < point.order() {
-            return Placed::Last;
-        }
-        if newest.time - point.time > WINDOW_MS {
-            return Placed::TooLate;
-        }
-        let before_recent = self.recent.front().is_some_and(|first| point.order() < first.order());
-        if before_recent && self.is_long() {
-            if self.holds_before(point.order()) {
-                return Placed::Duplicate;
-            }
-            self.unpack();
-        }
-        match self.recent.binary_search_by(|p| p.order().cmp(&point.order())) {
-            Ok(_) => Placed::Duplicate,
-            Err(i) => Placed::At(i),
-        }
-    }
-
-    fn holds_before(&self, order: Order<'_>) -> bool {
-        let is_it = |p: &Point<P>| p.order() == order;
-        let mut chunks = self.packed.iter().peekable();
-        while let Some(chunk) = chunks.next() {
-            let over = chunks.peek().is_some_and(|next| next.first < order.0);
-            if chunk.first <= order.0 && !over && chunk.points().iter().any(is_it) {
-                return true;
-            }
-        }
-        self.oldest.iter().any(is_it)
-    }
-
-    fn unpack(&mut self) {
-        let mut all = std::mem::take(&mut self.oldest);
-        for chunk in self.packed.drain(..) {
-            all.extend(chunk.points());
-        }
-        all.append(&mut self.recent);
-        self.recent = all;
-    }
-
-    fn pack(&mut self) {
-        while self.recent.len() >= 2 * CHUNK {
-            self.packed.push_back(Chunk::of(self.recent.iter().take(CHUNK)));
-            self.recent.drain(..CHUNK);
-        }
-    }
-
-    /// Puts `point` where [`Track::place`] said.
-    pub fn put(&mut self, placed: Placed, point: Point<P>) {
-        match placed {
-            Placed::Last => {
-                self.pack();
-                self.recent.push_back(point);
-            }
-            Placed::At(i) => self.recent.insert(i, point),
-            Placed::Duplicate | Placed::TooLate => {}
-        }
-    }
-
-    /// Takes out the oldest points that no admissible late point can come before: all but the last of those that are
-    /// older than the window.
-    pub fn settle(&mut self) -> Vec<Point<P>> {
-        let Some(newest) = self.newest() else { return Vec::new() };
+    /// Puts the oldest points into the base that no admissible late point can come before: all but the last of those that are older than
+    /// the window.
+    fn settle(&mut self, base: &mut S) {
+        let Some(newest) = self.newest() else { return };
         let horizon = newest.time + -WINDOW_MS;
-        let mut settled = Vec::new(); // nearly always it stays so: nothing is old but the one that must stay
         while self.second().is_some_and(|second| second < horizon) {
             if self.oldest.is_empty()
-                && let Some(chunk) = self.packed.pop_front()
+                && let Some(packed) = self.packed.pop_front()
             {
-                self.oldest.extend(chunk.points());
+                self.oldest.extend(packed.chunk.points());
             }
-            settled.extend(self.oldest.pop_front().or_else(|| self.recent.pop_front()));
+            let settled = self.oldest.pop_front().or_else(|| {
+                self.before_recent = None;
+                self.recent.pop_front()
+            });
+            if let Some(p) = settled {
+                base.become_what(p.time, &p.what);
+            }
         }
-        settled
     }
 }
 
-impl<P: Pack + Clone + PartialEq> PartialEq for Track<P> {
-    /// Whether the points are the same, however they are packed: that depends on their arrival.
+impl<S: Standing<What: PartialEq + Clone>> PartialEq for Track<S> {
+    /// Whether the points are the same, however they are packed, and whatever is known of standings: that depends on their arrival.
     fn eq(&self, other: &Self) -> bool {
         let all = |track: &Self| {
             let mut points = Vec::new();
@@ -230,55 +261,6 @@ impl<P: Pack + Clone + PartialEq> PartialEq for Track<P> {
             points
         };
         all(self) == all(other)
-    }
-}
-
-/// A short track as it has always been stored, and a long one by other names: a version that does not know those must not take it
-/// for an empty one.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Stored<'a, P> {
-    Short { points: &'a VecDeque<Point<P>> },
-    Long { oldest: &'a VecDeque<Point<P>>, chunks: Vec<String>, recent: &'a VecDeque<Point<P>> },
-}
-
-impl<P: Serialize> Serialize for Track<P> {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let stored = if self.is_long() {
-            let chunks = self.packed.iter().map(Chunk::to_text).collect();
-            Stored::Long { oldest: &self.oldest, chunks, recent: &self.recent }
-        } else {
-            Stored::Short { points: &self.recent }
-        };
-        stored.serialize(s)
-    }
-}
-
-#[derive(Deserialize)]
-struct Read<P> {
-    points: Option<VecDeque<Point<P>>>,
-    #[serde(default = "VecDeque::new")]
-    oldest: VecDeque<Point<P>>,
-    #[serde(default)]
-    chunks: Vec<String>,
-    #[serde(default = "VecDeque::new")]
-    recent: VecDeque<Point<P>>,
-}
-
-impl<'de, P: Deserialize<'de> + Pack> Deserialize<'de> for Track<P> {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let read = Read::deserialize(d)?;
-        if let Some(points) = read.points {
-            let mut track = Track { recent: points, ..Track::default() };
-            track.pack();
-            return Ok(track);
-        }
-        if read.recent.is_empty() {
-            return Err(D::Error::custom("neither points nor recent ones"));
-        }
-        let packed = read.chunks.iter().map(|text| Chunk::from_text::<P>(text)).collect::<Option<_>>();
-        let packed = packed.ok_or_else(|| D::Error::custom("a chunk of points is damaged"))?;
-        Ok(Track { oldest: read.oldest, packed, recent: read.recent })
     }
 }
 

@@ -188,6 +188,12 @@ impl Chunk {
         Chunk::read(&self.bytes).expect("it was packed here, or read when it was loaded")
     }
 
+    /// The first of the points.
+    pub(super) fn head<P: Pack>(&self) -> Point<P> {
+        let mut from = In { bytes: Reader::new(&self.bytes), words: Vec::new() };
+        from.point(Time(0)).expect("it was packed here, or read when it was loaded")
+    }
+
     /// As a text, for a store.
     pub(super) fn to_text(&self) -> String {
         self.bytes

@@ -40,40 +40,120 @@ fn point() -> impl Strategy<Value = Point<Said>> {
     )
 }
 
-/// The same without any packing.
-#[derive(Default)]
-struct Plain(Vec<Point<Said>>);
+/// The last word that was said, and since when; what is counted of it is in whom it is counted.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Last {
+    word: Option<std::sync::Arc<str>>,
+    /// As large as it ever was: what came late may change it for a long time.
+    most: i64,
+}
 
-impl Plain {
-    fn take(&mut self, point: Point<Said>) -> (&'static str, Vec<Point<Said>>) {
-        let Some(newest) = self.0.last() else {
-            self.0.push(point);
-            return ("last", Vec::new());
-        };
-        let newest_at = newest.time;
-        if newest.order() >= point.order() && newest_at - point.time > WINDOW_MS {
-            return ("too late", Vec::new());
+impl Standing for Last {
+    type What = Said;
+
+    fn become_what(&mut self, _: Time, what: &Said) {
+        STEPS.set(STEPS.get() + 1);
+        if what.0.is_some() {
+            self.word.clone_from(&what.0);
         }
-        match self.0.binary_search_by(|p| p.order().cmp(&point.order())) {
-            Ok(_) => return ("known", Vec::new()),
-            Err(i) => self.0.insert(i, point),
-        }
-        let horizon = self.0[self.0.len() - 1].time + -WINDOW_MS;
-        let old = self.0.partition_point(|p| p.time < horizon);
-        let settled = self.0.drain(..old.saturating_sub(1)).collect();
-        (if self.0.len() == 1 || newest_at < self.0[self.0.len() - 1].time { "last" } else { "in" }, settled)
+        self.most = self.most.max(what.1.min(4));
     }
 }
 
-fn all(track: &Track<Said>) -> Vec<Point<Said>> {
+thread_local! {
+    /// Points that were gone through.
+    static STEPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// What was counted, and how often it is so now.
+#[derive(Debug, Default, PartialEq)]
+struct Book(std::collections::BTreeMap<String, i64>);
+
+impl Book {
+    fn add(&mut self, what: String, sign: i64) {
+        let n = self.0.entry(what.clone()).or_default();
+        *n += sign;
+        if *n == 0 {
+            self.0.remove(&what);
+        }
+    }
+}
+
+impl Count<Last> for Book {
+    fn point(&mut self, s: &Last, p: &Point<Said>, sign: i64) {
+        self.add(format!("{s:?} after {p:?}"), sign);
+    }
+
+    fn span(&mut self, s: &Last, from: Time, to: Time, sign: i64) {
+        self.add(format!("{s:?} from {from:?} to {to:?}"), sign);
+    }
+}
+
+/// The same without any packing, and counted from the beginning each time.
+#[derive(Default)]
+struct Plain {
+    points: Vec<Point<Said>>,
+    settled: usize,
+}
+
+impl Plain {
+    fn add(&mut self, point: Point<Said>) -> Added {
+        let held = &self.points[self.settled..];
+        let Some(newest) = held.last() else {
+            self.points.push(point);
+            return Added::New;
+        };
+        if newest.order() >= point.order() && newest.time - point.time > WINDOW_MS {
+            return Added::TooLate;
+        }
+        match held.binary_search_by(|p| p.order().cmp(&point.order())) {
+            Ok(_) => return Added::Known,
+            Err(i) => self.points.insert(self.settled + i, point),
+        }
+        let horizon = self.points[self.points.len() - 1].time + -WINDOW_MS;
+        self.settled = self.settled.max(self.points.partition_point(|p| p.time < horizon).saturating_sub(1));
+        Added::New
+    }
+
+    fn standing(&self, points: usize) -> Last {
+        self.points[..points].iter().fold(Last::default(), Last::after)
+    }
+
+    fn book(&self) -> Book {
+        let (mut book, mut s) = (Book::default(), Last::default());
+        for (i, p) in self.points.iter().enumerate() {
+            if i > 0 {
+                book.span(&s, self.points[i - 1].time, p.time, 1);
+            }
+            s = s.after(p);
+            book.point(&s, p, 1);
+        }
+        book
+    }
+}
+
+fn all(track: &Track<Last>) -> Vec<Point<Said>> {
     let mut points = Vec::new();
     track.each(|p| points.push(p.clone()));
     points
 }
 
+/// What is remembered of standings is what they are.
+fn remembers_well(track: &Track<Last>, base: &Last) {
+    let mut s = track.oldest.iter().fold(base.clone(), Last::after);
+    for packed in &track.packed {
+        assert!(packed.before.as_deref().is_none_or(|before| *before == s), "before a chunk");
+        s = packed.chunk.points().iter().fold(s, Last::after);
+    }
+    assert!(track.before_recent.as_deref().is_none_or(|before| *before == s), "before the recent");
+    s = track.recent.iter().fold(s, Last::after);
+    assert!(track.now.as_ref().is_none_or(|now| *now == s), "now");
+    assert_eq!(track.standing(base), s);
+}
+
 proptest! {
     #[test]
-    fn packed_points_are_those_that_were_put_in(
+    fn points_in_any_order_come_to_what_they_come_to_in_theirs(
         mut points in prop::collection::vec(point(), 0..300),
         in_order in 0usize..300,
         stored_after in 0usize..300,
@@ -81,27 +161,23 @@ proptest! {
         // most come in order, as they do
         let in_order = in_order.min(points.len());
         points[..in_order].sort_by(|a, b| a.order().cmp(&b.order()));
-        let (mut track, mut plain) = (Track::default(), Plain::default());
+        let (mut track, mut base, mut book) = (Track::default(), Last::default(), Book::default());
+        let mut plain = Plain::default();
         for (n, point) in points.into_iter().enumerate() {
-            let placed = track.place(&point);
-            track.put(placed, point.clone());
-            let settled = track.settle();
-            let (how, expected) = plain.take(point);
-            match placed {
-                Placed::Duplicate => prop_assert_eq!(how, "known"),
-                Placed::TooLate => prop_assert_eq!(how, "too late"),
-                Placed::Last | Placed::At(_) => prop_assert!(how == "last" || how == "in"),
-            }
-            prop_assert_eq!(settled, expected);
-            prop_assert_eq!(all(&track), plain.0.clone());
-            prop_assert_eq!(track.newest(), plain.0.last());
+            let added = track.add(&mut base, point.clone(), &mut book);
+            prop_assert_eq!(added, plain.add(point));
+            prop_assert_eq!(&base, &plain.standing(plain.settled));
+            prop_assert_eq!(all(&track), plain.points[plain.settled..].to_vec());
+            prop_assert_eq!(track.newest(), plain.points.last());
+            remembers_well(&track, &base);
             if n == stored_after {
                 let text = serde_json::to_string(&track).unwrap();
-                let read: Track<Said> = serde_json::from_str(&text).unwrap();
+                let read: Track<Last> = serde_json::from_str(&text).unwrap();
                 prop_assert_eq!(&read, &track);
                 track = read;
             }
         }
+        prop_assert_eq!(book, plain.book());
     }
 
     #[test]
@@ -115,16 +191,55 @@ proptest! {
     }
 }
 
-fn long(n: usize) -> Track<Said> {
-    let mut track = Track::default();
-    for i in 0..n {
-        let what = Said(Some(format!("pbx1-1795227084.{}", i / 4).as_str().into()), 3);
-        let id = EventId::new(format!("{:032x}", (i as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_9e37_79b9_7f4a_7c15)));
-        let point = Point { time: Time(i as i64 * 40_000), seq: None, rank: 3, id, quality: None, what };
-        let placed = track.place(&point);
-        track.put(placed, point);
-    }
+/// Point `i` of a day at work.
+fn at_work(i: usize) -> Point<Said> {
+    let what = Said(Some(format!("pbx1-1795227084.{}", i / 4).as_str().into()), 3);
+    let id = EventId::new(format!("{:032x}", (i as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_9e37_79b9_7f4a_7c15)));
+    Point { time: Time(i as i64 * 40_000), seq: None, rank: 3, id, quality: None, what }
+}
+
+fn long(n: usize) -> Track<Last> {
+    let (mut track, mut base, mut book) = (Track::default(), Last::default(), Book::default());
+    (0..n).for_each(|i| assert_eq!(track.add(&mut base, at_work(i), &mut book), Added::New));
     track
+}
+
+#[test]
+fn who_comes_late_costs_what_it_changes_and_not_the_day() {
+    let (mut base, mut book) = (Last::default(), Book::default());
+    for late_by in [40, 1_000, 1_990] {
+        let mut track = long(2_000);
+        // The first goes through the day.
+        let mut late = at_work(2_000 - late_by);
+        (0..200).for_each(|n| {
+            (late.time, late.id) = (late.time + 1, EventId::new(format!("late {n}")));
+            if n == 1 {
+                STEPS.set(0);
+            }
+            assert_eq!(track.add(&mut base, late.clone(), &mut book), Added::New);
+        });
+        let steps = STEPS.get() / 199;
+        assert!(steps < 2 * 2 * CHUNK * 5, "{steps} points were gone through for each");
+        remembers_well(&track, &base);
+        let longest = track.packed.iter().map(|packed| packed.chunk.points::<Said>().len()).max();
+        assert!(longest.is_some_and(|longest| longest <= 2 * CHUNK) && track.recent.len() <= 2 * CHUNK);
+    }
+}
+
+#[test]
+fn very_many_at_one_moment_are_told_apart_without_going_through_them() {
+    let (mut track, mut base, mut book) = (Track::default(), Last::default(), Book::default());
+    let at_once = |n: u32| Point { time: Time(7), id: EventId::new(format!("{n:09}")), ..at_work(0) };
+    // Every second one first, then those between, from the last to the first, then all again.
+    (0..4_000).for_each(|n| assert_eq!(track.add(&mut base, at_once(2 * n), &mut book), Added::New));
+    STEPS.set(0);
+    (0..4_000).rev().for_each(|n| assert_eq!(track.add(&mut base, at_once(2 * n + 1), &mut book), Added::New));
+    (0..8_000).for_each(|n| assert_eq!(track.add(&mut base, at_once(n), &mut book), Added::Known));
+    let steps = STEPS.get() / 4_000;
+    assert!(steps < 2 * 2 * CHUNK * 5, "{steps} points were gone through for each");
+    let ids: Vec<String> = all(&track).iter().map(|p| format!("{:?}", p.id)).collect();
+    assert!(ids.is_sorted() && ids.len() == 8_000);
+    remembers_well(&track, &base);
 }
 
 #[test]
@@ -134,10 +249,11 @@ fn a_day_at_work_takes_a_third_of_the_room_in_the_store_and_a_quarter_in_memory(
     track.each(|p| plain += serde_json::to_string(p).unwrap().len());
     let stored = serde_json::to_string(&track).unwrap().len();
     assert!(stored * 5 < plain * 3, "{stored} of {plain}");
-    let packed: usize = track.packed.iter().map(|chunk| chunk.to_text().len() / 2 + size_of::<Chunk>()).sum();
+    let packed: usize =
+        track.packed.iter().map(|packed| packed.chunk.to_text().len() / 2 + size_of::<Packed<Last>>()).sum();
     let unpacked = track.packed.len() * CHUNK * size_of::<Point<Said>>();
     assert!(packed * 2 < unpacked, "{packed} of {unpacked}");
-    assert!(track.recent().len() <= 2 * CHUNK);
+    assert!(track.recent.len() <= 2 * CHUNK);
 }
 
 #[test]
@@ -145,10 +261,10 @@ fn a_track_that_was_stored_before_points_were_packed_is_read_and_packed() {
     let track = long(100);
     let points = all(&track);
     let before = serde_json::json!({ "points": points }).to_string();
-    let read: Track<Said> = serde_json::from_str(&before).unwrap();
+    let read: Track<Last> = serde_json::from_str(&before).unwrap();
     assert!(read == track && !read.packed.is_empty());
     for bad in [r#"{"chunks":[]}"#, r#"{}"#, r#"{"chunks":["0g"],"recent":[]}"#] {
-        assert!(serde_json::from_str::<Track<Said>>(bad).is_err(), "{bad}");
+        assert!(serde_json::from_str::<Track<Last>>(bad).is_err(), "{bad}");
     }
     let short = serde_json::to_string(&long(20)).unwrap();
     assert!(short.starts_with(r#"{"points":["#), "as it always was");
