@@ -21,8 +21,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 ///
 /// When it is not there.
 pub fn binary() -> Result<PathBuf> {
-    let path = std::env::current_exe()?.with_file_name("tidegate");
-    ensure!(path.is_file(), "{} is not there: build it with the same profile, -p tidegate", path.display());
+    beside("tidegate", "tidegate")
+}
+
+/// A program of `package` that was built with this one.
+///
+/// # Errors
+///
+/// When it is not there.
+pub fn beside(name: &str, package: &str) -> Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name(name);
+    ensure!(path.is_file(), "{} is not there: build it with the same profile, -p {package}", path.display());
     Ok(path)
 }
 

@@ -1,11 +1,10 @@
 //! What the benches of the WebSocket face share: servers in processes of their own, and many lean clients.
 //!
 //! The server under test is always a child process, so that its processor time and memory are its own and not the clients'. Its
-//! peer is a bare broadcast in a child of the same kind.
+//! peer is a bare broadcast (`bench/peers/broadcast`) in a child of its own, too.
 //!
-//! Start at [`Child`]; what a child does is in [`stage`] (our pusher) and [`bare`] (the peer).
+//! Start at [`Child`]; what ours does is in [`stage`].
 
-pub mod bare;
 pub mod client;
 pub mod process;
 pub mod readers;

@@ -1,10 +1,12 @@
-//! A child process of a bench: this same program with other arguments, spoken to by lines.
+//! A child process of a bench, spoken to by lines: this same program with other arguments, or one that lies beside it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
+
+use crate::product;
 
 /// The kernel's unit of processor time: 100 a second on Linux, whatever the machine.
 const TICK: f64 = 0.01;
@@ -23,9 +25,20 @@ impl Child {
     ///
     /// When it cannot be started.
     pub fn start<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> anyhow::Result<Child> {
-        let program = std::env::current_exe()?;
-        let mut process = Command::new(program)
-            .args(arguments)
+        Child::spawn(Command::new(std::env::current_exe()?).args(arguments))
+    }
+
+    /// Starts a program that was built beside this one.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there.
+    pub fn beside(name: &str, package: &str) -> anyhow::Result<Child> {
+        Child::spawn(&mut Command::new(product::beside(name, package)?))
+    }
+
+    fn spawn(command: &mut Command) -> anyhow::Result<Child> {
+        let mut process = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

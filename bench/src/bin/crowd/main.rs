@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bench::crowd::stage::Setup;
-use bench::crowd::{Child, bare, stage};
+use bench::crowd::{Child, stage};
 use bench::{Aim, Figure, Finding};
 use clap::Parser;
 use service::Clock;
@@ -28,8 +28,6 @@ struct Arguments {
 enum Role {
     /// Our server; started by this program itself.
     Pusher(Setup),
-    /// The peer; started by this program itself.
-    Bare,
     /// Clients; started by this program itself.
     Herd {
         /// Of whom.
@@ -53,7 +51,6 @@ fn main() -> anyhow::Result<()> {
     let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match Arguments::parse().role {
         Some(Role::Pusher(setup)) => stage::serve(setup),
-        Some(Role::Bare) => bare::serve(),
         Some(Role::Herd { address, silent }) => herd::serve(address, !silent),
         None => runtime()?.block_on(run()),
     }
@@ -78,7 +75,7 @@ async fn run() -> anyhow::Result<()> {
     );
     finding = stalled::measure(&clock, folder.path(), finding).await?;
     let (idle, storm) = ours(&clock, folder.path()).await?;
-    let mut bare = Child::start(["bare"])?;
+    let mut bare = Child::beside("bare-broadcast", "broadcast")?;
     let address = bare.hear()?;
     let (peer, _herds) = idle_bytes(&clock, &bare, &[&address, "--silent"]).await?;
     let last = storm.storms.iter().map(|herd| herd.last_ms).fold(0.0, f64::max);

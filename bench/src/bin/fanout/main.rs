@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bench::crowd::stage::Setup;
-use bench::crowd::{Child, Client, Heard, Readers, bare, readers::is_figures, stage};
+use bench::crowd::{Child, Client, Heard, Readers, readers::is_figures, stage};
 use bench::{Aim, Figure, Finding, Spread};
 use clap::Parser;
 use service::Clock;
@@ -45,7 +45,7 @@ const SUBSCRIBE: &str = r#"{"op":"subscribe","id":"c","topics":["calls"]}"#;
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().role {
         Some(Role::Pusher(setup)) => stage::serve(setup),
-        Some(Role::Bare) => bare::serve(),
+        Some(Role::Bare) => broadcast::serve(),
         None => tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run()),
     }
 }

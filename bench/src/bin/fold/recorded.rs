@@ -29,7 +29,7 @@ pub fn month() -> Option<PathBuf> {
 pub async fn lay_out(month: &Path, work: &Path, out: &Path) -> anyhow::Result<()> {
     let data = work.join("data");
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/config/anonymous-bank.toml");
-    let status = Command::new(tidegate()?)
+    let status = Command::new(bench::product::binary()?)
         .args(["import", "calls-csv", "--config"])
         .arg(config)
         .arg("--data")
@@ -79,11 +79,4 @@ async fn each(
         }
     }
     Ok(())
-}
-
-/// The product's command of the same build as this program.
-fn tidegate() -> anyhow::Result<PathBuf> {
-    let path = std::env::current_exe()?.with_file_name("tidegate");
-    ensure!(path.exists(), "{} is not there: build it with the same profile (-p tidegate)", path.display());
-    Ok(path)
 }

@@ -32,7 +32,7 @@ impl Product {
         let config = folder.join("tidegate.toml");
         std::fs::write(&config, settings(&empty, face, door, ops, &sha256))?;
         let log = File::create(folder.join("output.log"))?;
-        let mut command = Command::new(binary()?);
+        let mut command = Command::new(bench::product::binary()?);
         command.arg("up").arg("--config").arg(&config).arg("--data").arg(folder.join("data"));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
         let child = command.spawn().context("tidegate cannot be started")?;
@@ -78,7 +78,7 @@ impl Product {
 
     /// Runs a command of the product over the data, to its end; what it printed.
     pub async fn run(&self, arguments: &[&str]) -> Result<String> {
-        let mut command = Command::new(binary()?);
+        let mut command = Command::new(bench::product::binary()?);
         command.args(arguments).arg("--data").arg(self.folder.join("data")).stdin(Stdio::null());
         let output = command.output().await?;
         let said = String::from_utf8_lossy(&output.stderr);
@@ -122,11 +122,4 @@ fn settings(empty: &Path, face: u16, door: u16, ops: u16, sha256: &str) -> Strin
 
 fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
-}
-
-/// `tidegate` of the same build as this program.
-fn binary() -> Result<PathBuf> {
-    let path = std::env::current_exe()?.with_file_name("tidegate");
-    ensure!(path.exists(), "{} is not there: build it with the same profile first (-p tidegate)", path.display());
-    Ok(path)
 }
