@@ -2,6 +2,7 @@
 //!
 //! Start at [`feed`]: how a frame is written once for all, and how a slow client catches up without a queue.
 
+pub mod bell;
 pub mod board;
 pub mod close;
 pub mod feed;

@@ -17,7 +17,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Buf, Bytes};
-use futures::{SinkExt, StreamExt};
+use futures::SinkExt;
 use model::Time;
 use service::http::{Guard, Origins, Principal, Problem};
 use service::{Clock, Tasks};
@@ -26,6 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error as Broken, Message};
 
+use super::bell::Bell;
 use super::close::Close;
 use super::feed::Feed;
 use super::handshake::{self, Handshake};
@@ -121,6 +122,8 @@ struct Following {
 struct Connection<S> {
     door: Arc<Door>,
     socket: WebSocketStream<S>,
+    /// Rings when the socket has a message.
+    bell: Bell,
     session: Session,
     following: Vec<Following>,
     pulse: watch::Receiver<Pulse>,
@@ -145,8 +148,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let (now, pulse) = (door.clock.monotonic(), door.hub.pulse());
         let session = Session::stranger(door.rules.session);
         let (beat, credit) = (pulse.borrow().beat, door.rules.messages_burst);
-        let (following, out) = (Vec::new(), Vec::new());
-        Connection { door, socket, session, following, pulse, beat, heard: now, pinged: now, credit, out, begun: false }
+        let (bell, following, out) = (Bell::default(), Vec::new(), Vec::new());
+        let (heard, pinged) = (now, now);
+        Connection { door, socket, bell, session, following, pulse, beat, heard, pinged, credit, out, begun: false }
     }
 
     async fn run(mut self, who: Option<Principal>, place: Option<OwnedSemaphorePermit>) {
@@ -196,7 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     Ok(()) => self.tell().await,
                     Err(_) => Err(End::Close(Close::GoingAway)),
                 },
-                message = self.socket.next() => match message {
+                message = self.bell.next(&mut self.socket) => match message {
                     Some(Ok(message)) => self.hear(message).await,
                     Some(Err(error)) => Err(broken(&error)),
                     None => Err(End::Gone),

@@ -1,6 +1,7 @@
 //! Clients that do not read, over a pipe of four kilobytes and on a clock that stands still.
 #![allow(clippy::disallowed_methods, reason = "a test's tasks end with it")]
 
+use futures::StreamExt;
 use service::http::auth::Auth;
 use service::{Drain, http::Role};
 use tokio::io::DuplexStream;
