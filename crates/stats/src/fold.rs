@@ -142,6 +142,14 @@ fn change<K: Clone + Eq + std::hash::Hash, S>(
     (all.len() < most).then(|| all.entry(id.clone()).or_insert_with(|| Kept::new(new())).change(fold))
 }
 
+/// Notes that the changes of one thing are taken.
+fn clean<K: Eq + std::hash::Hash, S>(all: &mut Map<K, Kept<S>>, id: K) -> K {
+    if let Some(kept) = all.get_mut(&id) {
+        kept.dirty = false;
+    }
+    id
+}
+
 /// A call in memory.
 #[derive(Debug)]
 struct Held {
@@ -328,6 +336,7 @@ impl PartitionFold {
                     changes.views.push((live::key("call/", id.as_str()), None));
                 }
                 if !std::mem::replace(&mut held.lined, true) {
+                    held.record.shrink();
                     self.closed.push_back(id.clone());
                 }
             } else if let Some(view) = self.tells.then(|| held.record.live()).flatten() {
@@ -353,30 +362,10 @@ impl PartitionFold {
                 changes.views.push((view.key(), Some(view)));
             }
             match subject {
-                Subject::Agent(id) => {
-                    if let Some(kept) = self.agents.get_mut(&id) {
-                        kept.dirty = false;
-                    }
-                    changes.agents.push(id);
-                }
-                Subject::Device(id) => {
-                    if let Some(kept) = self.devices.get_mut(&id) {
-                        kept.dirty = false;
-                    }
-                    changes.devices.push(id);
-                }
-                Subject::Queue(id) => {
-                    if let Some(kept) = self.queues.get_mut(&id) {
-                        kept.dirty = false;
-                    }
-                    changes.queues.push(id);
-                }
-                Subject::Source(id) => {
-                    if let Some(kept) = self.sources.get_mut(&id) {
-                        kept.dirty = false;
-                    }
-                    changes.sources.push(id);
-                }
+                Subject::Agent(id) => changes.agents.push(clean(&mut self.agents, id)),
+                Subject::Device(id) => changes.devices.push(clean(&mut self.devices, id)),
+                Subject::Queue(id) => changes.queues.push(clean(&mut self.queues, id)),
+                Subject::Source(id) => changes.sources.push(clean(&mut self.sources, id)),
                 Subject::Call(_) => {}
             }
         }

@@ -188,6 +188,20 @@ impl Record {
         self.timeline.last().map_or(self.offered_at, |e| e.time)
     }
 
+    /// Most calls have one segment, which is large: a vector that grows by itself begins with room for four.
+    fn put_segment(&mut self, segment: Segment) {
+        if self.segments.is_empty() {
+            self.segments.reserve_exact(1);
+        }
+        self.segments.push(segment);
+    }
+
+    /// Gives room back that was for events to come: the call is over, and kept for late ones only.
+    pub(crate) fn shrink(&mut self) {
+        self.timeline.shrink_to_fit();
+        self.marks.shrink_to_fit();
+    }
+
     fn mark(&mut self, quality: Option<Quality>, n: i32) {
         let counter = match quality {
             None => return,

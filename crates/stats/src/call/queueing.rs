@@ -156,7 +156,7 @@ impl Record {
         self.end_lost_talk(at, None);
         let mut segment = self.open_segment(at, Some(v.queue.clone()));
         enter(&mut segment, at, v);
-        self.segments.push(segment);
+        self.put_segment(segment);
         true
     }
 
@@ -205,7 +205,7 @@ impl Record {
         self.leave_ivr(at, VisitEnd::Left);
         let mut segment = self.open_segment(at, v.queue.clone());
         segment.alerts.push(alert);
-        self.segments.push(segment);
+        self.put_segment(segment);
         true
     }
 
@@ -252,7 +252,7 @@ impl Record {
             self.leave_ivr(at, VisitEnd::Left);
             let began = at + -v.waited_ms.map_or(0, told_ms);
             let segment = self.open_segment(began, Some(v.queue.clone()));
-            self.segments.push(segment);
+            self.put_segment(segment);
             self.segments.len() - 1
         });
         let s = &mut self.segments[place];

@@ -98,7 +98,7 @@ impl Record {
         if self.closed {
             segment.release(at, self.ended_by, true); // by a clock that runs behind the hang-up's
         }
-        self.segments.push(segment);
+        self.put_segment(segment);
         self.segments.len() - 1
     }
 

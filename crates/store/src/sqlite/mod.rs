@@ -39,6 +39,10 @@ use crate::{Error, Result};
 const BUSY: Duration = Duration::from_secs(10);
 /// Connections that read.
 const READERS: u32 = 4;
+/// What the one that writes keeps of the file, negative for KiB.
+const WRITER_CACHE: &str = "-65536";
+/// What each that reads keeps of it. The machine keeps the file, too.
+const READER_CACHE: &str = "-16384";
 /// Pages of the write-ahead log until it is copied into the file: larger than SQLite's 1,000, so that a bulk import
 /// copies a hot page once, not for each transaction.
 const WAL_PAGES: &str = "4000";
@@ -78,7 +82,7 @@ impl Sqlite {
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(BUSY)
             .page_size(8192)
-            .pragma("cache_size", "-65536")
+            .pragma("cache_size", WRITER_CACHE)
             .pragma("wal_autocheckpoint", WAL_PAGES)
             .pragma("journal_size_limit", "67108864")
             // As in PostgreSQL: queue "Sales" is not queue "sales".
@@ -120,7 +124,7 @@ impl Sqlite {
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .min_connections(0)
-            .connect_with(options.pragma("query_only", "1"))
+            .connect_with(options.pragma("query_only", "1").pragma("cache_size", READER_CACHE))
             .await
             .map_err(refused)?;
         Ok(Self { writer, readers, _lock: lock })
