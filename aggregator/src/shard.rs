@@ -434,7 +434,7 @@ impl Shard {
             closed.extend(record.and_then(|record| Some((id, serde_json::value::to_raw_value(record).ok()?))));
         }
         let others = std::mem::take(&mut changed.others);
-        let states = others.iter().filter_map(|subject| states::stored(&self.fold, subject)).collect();
+        let states = others.iter().flat_map(|subject| states::stored(&mut self.fold, subject)).collect();
         let restated = std::mem::take(&mut changed.restated).into_iter();
         let restated = restated
             .map(|key| (self.ledger.row(&key).cloned().unwrap_or_default(), key))

@@ -1,22 +1,42 @@
-//! How the states of agents, devices, queues and sources stand in the store: as JSON, by their id.
+//! How the states of agents, devices, queues and sources stand in the store: as JSON, by their id. The past of agents and devices stands
+//! beside them in pieces, by their id and a number: it is a day of points, and hardly ever changes.
+
+use std::collections::HashMap;
 
 use model::Subject;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use stats::Missing;
 use stats::fold::PartitionFold;
 use store::reports::{Kind, State};
 
 use crate::{Error, Result};
 
+/// Between the id and the number of a piece; an id may have it, too.
+const APART: char = '#';
+
+/// Pieces of the past, by whose they are.
+type Past<'a> = HashMap<&'a str, HashMap<u32, &'a [u8]>>;
+
 /// Gives stored states back to a fold.
 pub(crate) fn load(fold: &mut PartitionFold, states: &[State]) -> Result<()> {
+    let (of_agents, of_devices) = (past("agent", Kind::AgentPast, states)?, past("device", Kind::DevicePast, states)?);
     let (mut agents, mut devices, mut queues, mut sources) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for state in states {
         match state.kind {
-            Kind::Agent => agents.push(read("agent", state)?),
-            Kind::Device => devices.push(read("device", state)?),
+            Kind::Agent => {
+                let mut agent: stats::agent::State = read("agent", state)?;
+                whole("agent", state, &of_agents, |past| agent.restore(past))?;
+                agents.push(agent);
+            }
+            Kind::Device => {
+                let mut device: stats::device::State = read("device", state)?;
+                whole("device", state, &of_devices, |past| device.restore(past))?;
+                devices.push(device);
+            }
             Kind::Queue => queues.push(read("queue", state)?),
             Kind::Source => sources.push(read("source", state)?),
+            Kind::AgentPast | Kind::DevicePast => {}
         }
     }
     fold.load_agents(agents);
@@ -31,15 +51,52 @@ fn read<T: DeserializeOwned>(kind: &'static str, state: &State) -> Result<T> {
     serde_json::from_slice(body).map_err(|error| Error::State { kind, id: state.id.clone(), reason: error.to_string() })
 }
 
-/// The state of a subject as the store keeps it; `None` for a call, and for what the fold does not know.
-pub(crate) fn stored(fold: &PartitionFold, subject: &Subject) -> Option<State> {
-    match subject {
-        Subject::Call(_) => None,
-        Subject::Agent(id) => Some(state(Kind::Agent, id.as_str(), fold.agent(id)?)),
-        Subject::Device(id) => Some(state(Kind::Device, id.as_str(), fold.device(id)?)),
-        Subject::Queue(id) => Some(state(Kind::Queue, id.as_str(), fold.queue(id)?)),
-        Subject::Source(id) => Some(state(Kind::Source, id.as_str(), fold.source(id)?)),
+fn past<'a>(name: &'static str, kind: Kind, states: &'a [State]) -> Result<Past<'a>> {
+    let mut past = Past::new();
+    for state in states.iter().filter(|state| state.kind == kind) {
+        let parts = state.id.rsplit_once(APART).and_then(|(id, number)| Some((id, number.parse().ok()?)));
+        let Some((id, number)) = parts else {
+            let reason = "it is no piece of a past: a number is missing at its end".to_owned();
+            return Err(Error::State { kind: name, id: state.id.clone(), reason });
+        };
+        past.entry(id).or_default().insert(number, state.body.as_deref().unwrap_or_default());
     }
+    Ok(past)
+}
+
+fn whole(
+    kind: &'static str,
+    state: &State,
+    past: &Past<'_>,
+    restore: impl FnOnce(&HashMap<u32, &[u8]>) -> std::result::Result<(), Missing>,
+) -> Result<()> {
+    let none = HashMap::new();
+    restore(past.get(&*state.id).unwrap_or(&none)).map_err(|missing| Error::State {
+        kind,
+        id: state.id.clone(),
+        reason: format!("{missing}; run `tidegate rebuild`"),
+    })
+}
+
+/// What the store is to keep of a subject now; nothing of a call, and of what the fold does not know.
+pub(crate) fn stored(fold: &mut PartitionFold, subject: &Subject) -> Vec<State> {
+    let pieces = fold.take_past(subject);
+    let (head, past) = match subject {
+        Subject::Call(_) => (None, None),
+        Subject::Agent(id) => {
+            (fold.agent(id).map(|of| state(Kind::Agent, id.as_str(), of)), Some((Kind::AgentPast, id.as_str())))
+        }
+        Subject::Device(id) => {
+            (fold.device(id).map(|of| state(Kind::Device, id.as_str(), of)), Some((Kind::DevicePast, id.as_str())))
+        }
+        Subject::Queue(id) => (fold.queue(id).map(|of| state(Kind::Queue, id.as_str(), of)), None),
+        Subject::Source(id) => (fold.source(id).map(|of| state(Kind::Source, id.as_str(), of)), None),
+    };
+    let pieces = pieces.into_iter().filter_map(|piece| {
+        let (kind, id) = past?;
+        Some(State { kind, id: format!("{id}{APART}{}", piece.number), body: piece.bytes })
+    });
+    head.into_iter().chain(pieces).collect()
 }
 
 fn state(kind: Kind, id: &str, of: &impl Serialize) -> State {

@@ -1,5 +1,7 @@
 //! What we stored ourselves: rows, blocks, calls, states, views. A disk can lie, and another version can have written it.
 
+use std::collections::HashMap;
+
 use model::{Envelope, Time};
 use stats::fold::{PartitionFold, Settings};
 use stats::{CallRecord, Dim, Row, Tally};
@@ -44,13 +46,20 @@ pub fn call(data: &[u8]) {
     serde_json::to_vec(&record).expect("a record serialises");
 }
 
-/// States of agents, devices, queues and sources as checkpoints hold them: one JSON a line, of whichever it is.
+/// States of agents, devices, queues and sources as checkpoints hold them: one JSON a line, of whichever it is. Any line may be a piece of
+/// an agent's past, too.
 pub fn states(data: &[u8]) {
     let mut fold = PartitionFold::new(Settings::default());
+    let past: HashMap<u32, &[u8]> = (0..8).zip(data.split(|b| *b == b'\n')).collect();
     for line in data.split(|b| *b == b'\n') {
         if let Ok(state) = serde_json::from_slice::<stats::agent::State>(line) {
             let json = serde_json::to_vec(&state).expect("a state serialises");
             assert_eq!(serde_json::from_slice::<stats::agent::State>(&json).expect("and is read back"), state);
+            let mut whole = state.clone();
+            if whole.restore(&past).is_ok() {
+                assert!(whole.take_past().is_empty(), "what was read is no change");
+                assert_eq!(whole.live(), state.live(), "the past does not change what holds now");
+            }
             fold.load_agents([state]);
         }
         if let Ok(state) = serde_json::from_slice::<stats::device::State>(line) {

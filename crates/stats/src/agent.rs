@@ -4,7 +4,7 @@
 //! span, the old contribution is taken back and the new ones are added. The span that still lasts is in no stored row
 //! ([`crate::overlay`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use model::event::agent::State as Doing;
@@ -15,7 +15,7 @@ use crate::field::Field;
 use crate::key::Dim;
 use crate::live;
 use crate::rows::{Draft, Rows, Scope};
-use crate::track::{Added, Count, In, Out, Pack, Point, Track};
+use crate::track::{Added, Count, In, Missing, Out, Pack, Piece, Point, Track};
 use crate::{codec, track};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -151,7 +151,7 @@ impl Standing {
     }
 }
 
-/// One agent's fold state; this is what a checkpoint stores.
+/// One agent's fold state; this is what a checkpoint stores, with its past in pieces beside it ([`State::take_past`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Who.
@@ -196,6 +196,19 @@ impl State {
                 Change::Refused
             }
         }
+    }
+
+    /// What the store is to keep of the past beside this state, and does not yet.
+    pub fn take_past(&mut self) -> Vec<Piece> {
+        self.track.take_changed()
+    }
+
+    /// Gives the past back to a state that was read: before, it says what holds now, and takes no events.
+    ///
+    /// # Errors
+    /// [`Missing`].
+    pub fn restore(&mut self, past: &HashMap<u32, &[u8]>) -> Result<(), Missing> {
+        self.track.restore(past)
     }
 
     /// The live view.

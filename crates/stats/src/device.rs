@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** as for agents, a function of the set of events, not of their arrival.
 
+use std::collections::HashMap;
+
 use model::event::device::State as Doing;
 use model::{DeviceId, Envelope, Event, SourceId, TenantId, Time};
 use serde::{Deserialize, Serialize};
@@ -11,7 +13,7 @@ use crate::field::Field;
 use crate::key::Dim;
 use crate::live;
 use crate::rows::{Rows, Scope};
-use crate::track::{Added, Count, In, Out, Pack, Point, Track};
+use crate::track::{Added, Count, In, Missing, Out, Pack, Piece, Point, Track};
 use crate::{codec, track};
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,7 +70,7 @@ impl Standing {
     }
 }
 
-/// One device's fold state; this is what a checkpoint stores.
+/// One device's fold state; this is what a checkpoint stores, with its past in pieces beside it ([`State::take_past`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Which.
@@ -107,6 +109,19 @@ impl State {
                 Change::Refused
             }
         }
+    }
+
+    /// What the store is to keep of the past beside this state, and does not yet.
+    pub fn take_past(&mut self) -> Vec<Piece> {
+        self.track.take_changed()
+    }
+
+    /// Gives the past back to a state that was read: before, it says what holds now, and takes no events.
+    ///
+    /// # Errors
+    /// [`Missing`].
+    pub fn restore(&mut self, past: &HashMap<u32, &[u8]>) -> Result<(), Missing> {
+        self.track.restore(past)
     }
 
     /// The live view.

@@ -20,6 +20,7 @@ use crate::key::{Grains, RowKey};
 use crate::live::{self, OPEN_MS_MAX, View};
 use crate::rows::{Map, Rows};
 use crate::tally::Row;
+use crate::track::Piece;
 use crate::{agent, contribution, device, queue, source};
 
 mod gauge;
@@ -465,6 +466,15 @@ impl PartitionFold {
     /// A device.
     pub fn device(&self, id: &DeviceId) -> Option<&device::State> {
         self.devices.get(id).map(|kept| &kept.state)
+    }
+
+    /// What the store is to keep of the past of an agent or a device beside its state, and does not yet.
+    pub fn take_past(&mut self, subject: &Subject) -> Vec<Piece> {
+        match subject {
+            Subject::Agent(id) => self.agents.get_mut(id).map(|kept| kept.state.take_past()).unwrap_or_default(),
+            Subject::Device(id) => self.devices.get_mut(id).map(|kept| kept.state.take_past()).unwrap_or_default(),
+            Subject::Call(_) | Subject::Queue(_) | Subject::Source(_) => Vec::new(),
+        }
     }
 
     /// A queue.

@@ -44,3 +44,4 @@ pub use key::{Dim, Grains, RowKey};
 pub use policy::Policy;
 pub use rows::Rows;
 pub use tally::{Row, Tally};
+pub use track::{Missing, Piece};

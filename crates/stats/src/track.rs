@@ -1,7 +1,7 @@
 //! Points of a state in time, in order whatever their arrival, and what they come to.
 //!
 //! A point may come a day late, so a day of points is kept: of an agent who takes calls, a thousand. All but the newest are packed
-//! ([`chunk`]), in memory as in the store ([`stored`]). One that comes late is put among them and counted anew from there on, until what
+//! ([`chunk`]), in memory as in the store, where each chunk stands apart ([`stored`]): a new point writes no day. One that comes late is put among them and counted anew from there on, until what
 //! holds is again what held ([`late`]): that costs what it changes, however long the day was.
 
 use std::collections::VecDeque;
@@ -14,6 +14,7 @@ mod late;
 mod stored;
 
 pub use chunk::{In, Out, Pack};
+pub use stored::{Missing, Piece};
 
 use chunk::Chunk;
 
@@ -118,8 +119,12 @@ pub struct Track<S: Standing> {
     recent: VecDeque<Point<S::What>>,
     /// What holds before the recent points, since a late one asked for it.
     before_recent: Option<Box<S>>,
-    /// What holds after the newest, since a point came after it.
+    /// What holds after the newest, since a point was added.
     now: Option<S>,
+    /// Of chunks: the number of the next.
+    next: u32,
+    /// Of chunks that are no more: what they stand by in the store.
+    gone: Vec<u32>,
 }
 
 /// Some points that are not recent.
@@ -128,23 +133,31 @@ struct Packed<S> {
     chunk: Chunk,
     /// What holds before them: of one in a few, since a late point asked for it.
     before: Option<Box<S>>,
+    /// What it stands by in the store.
+    number: u32,
+    /// Whether the store has something by this number.
+    stored: bool,
+    /// Whether it is not what the store has.
+    changed: bool,
 }
 
 impl<S: Standing> Default for Track<S> {
     fn default() -> Self {
-        Track::of(VecDeque::new(), VecDeque::new(), VecDeque::new())
+        Track::of(VecDeque::new(), VecDeque::new())
     }
 }
 
 impl<S: Standing> Track<S> {
-    /// Of points in order, with nothing known of standings.
-    fn of(
-        oldest: VecDeque<Point<S::What>>,
-        chunks: impl IntoIterator<Item = Chunk>,
-        recent: VecDeque<Point<S::What>>,
-    ) -> Self {
-        let packed = chunks.into_iter().map(|chunk| Packed { chunk, before: None }).collect();
-        Track { oldest, packed, recent, before_recent: None, now: None }
+    /// Of points in order, none of them packed, with nothing known of standings.
+    fn of(oldest: VecDeque<Point<S::What>>, recent: VecDeque<Point<S::What>>) -> Self {
+        let (packed, gone) = (VecDeque::new(), Vec::new());
+        Track { oldest, packed, recent, before_recent: None, now: None, next: 0, gone }
+    }
+
+    /// Puts a new chunk at a place among the others.
+    fn put_chunk(&mut self, at: usize, chunk: Chunk) {
+        self.packed.insert(at, Packed { chunk, before: None, number: self.next, stored: false, changed: true });
+        self.next = self.next.wrapping_add(1);
     }
 
     /// The last of all.
@@ -188,6 +201,9 @@ impl<S: Standing> Track<S> {
                 if !self.insert(base, point, count) {
                     return Added::Known;
                 }
+                if self.now.is_none() {
+                    self.now = Some(self.standing(base));
+                }
             }
             newest => {
                 let before = newest.map(|newest| newest.time);
@@ -212,7 +228,7 @@ impl<S: Standing> Track<S> {
             let before = self.before_recent.take();
             let drained = self.recent.drain(..CHUNK);
             self.before_recent = before.clone().map(|before| Box::new(drained.fold(*before, |s, p| s.after(&p))));
-            self.packed.push_back(Packed { chunk, before: None });
+            self.put_chunk(self.packed.len(), chunk);
             if let Some(before) = before {
                 self.remember(self.packed.len() - 1, &before);
             }
@@ -239,6 +255,7 @@ impl<S: Standing> Track<S> {
             if self.oldest.is_empty()
                 && let Some(packed) = self.packed.pop_front()
             {
+                self.gone.extend(packed.stored.then_some(packed.number));
                 self.oldest.extend(packed.chunk.points());
             }
             let settled = self.oldest.pop_front().or_else(|| {

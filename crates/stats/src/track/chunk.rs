@@ -194,23 +194,29 @@ impl Chunk {
         from.point(Time(0)).expect("it was packed here, or read when it was loaded")
     }
 
-    /// As a text, for a store.
-    pub(super) fn to_text(&self) -> String {
-        self.bytes
-            .iter()
-            .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
-            .map(char::from)
-            .collect()
+    /// As a store keeps it.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
-    /// Reads what [`Chunk::to_text`] wrote; `None`: it is nothing of ours.
+    /// Reads what [`Chunk::bytes`] gave; `None`: it is nothing of ours.
+    pub(super) fn from_bytes<P: Pack>(bytes: Box<[u8]>) -> Option<Chunk> {
+        let points = Chunk::read::<P>(&bytes).ok()?;
+        let [first, second, ..] = points.as_slice() else { return None };
+        Some(Chunk { first: first.time, second: second.time, bytes })
+    }
+
+    /// In place of one that is not at hand.
+    pub(super) fn missing() -> Chunk {
+        Chunk { first: Time(0), second: Time(0), bytes: Box::default() }
+    }
+
+    /// Reads the text that stood for a chunk before chunks stood apart; `None`: it is nothing of ours.
     pub(super) fn from_text<P: Pack>(text: &str) -> Option<Chunk> {
         let (pairs, rest) = text.as_bytes().as_chunks::<2>();
         let bytes =
             pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect::<Option<Box<[u8]>>>()?;
-        let points = Chunk::read::<P>(&bytes).ok().filter(|_| rest.is_empty())?;
-        let [first, second, ..] = points.as_slice() else { return None };
-        Some(Chunk { first: first.time, second: second.time, bytes })
+        Chunk::from_bytes::<P>(bytes).filter(|_| rest.is_empty())
     }
 }
 

@@ -74,11 +74,12 @@ impl<S: Standing> Track<S> {
     /// Packs a chunk's points again, into two when they have become many; which chunk comes after them.
     fn pack_again(&mut self, n: usize, points: &[Point<S::What>]) -> usize {
         let (one, other) = points.split_at(if points.len() > 2 * CHUNK { points.len() / 2 } else { points.len() });
-        self.packed[n].chunk = Chunk::of(one.iter());
+        let packed = &mut self.packed[n];
+        (packed.chunk, packed.changed) = (Chunk::of(one.iter()), true);
         if other.is_empty() {
             return n + 1;
         }
-        self.packed.insert(n + 1, Packed { chunk: Chunk::of(other.iter()), before: None });
+        self.put_chunk(n + 1, Chunk::of(other.iter()));
         n + 2
     }
 

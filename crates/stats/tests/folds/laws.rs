@@ -107,6 +107,7 @@ fn partitioned(events: &[Envelope], partitions: u64) -> Outcome {
 fn restarted(events: &[Envelope], dice: &mut Dice) -> Outcome {
     let mut out = Outcome::default();
     let mut store: BTreeMap<CallId, Vec<u8>> = BTreeMap::new();
+    let mut pasts = Pasts::new();
     let mut fold = PartitionFold::new(Settings { closed_kept: 2, ..Settings::default() });
     for batch in events.chunks(1 + dice.below(20) as usize) {
         let needed = fold.needs(batch);
@@ -122,9 +123,19 @@ fn restarted(events: &[Envelope], dice: &mut Dice) -> Outcome {
         let changes = fold.take_changes();
         store.extend(changes.calls.iter().map(|id| (id.clone(), fold.call(id).unwrap().encode())));
         out.add_rows(changes.rows);
+        let agents = changes.agents.into_iter().map(model::Subject::Agent);
+        for subject in agents.chain(changes.devices.into_iter().map(model::Subject::Device)) {
+            let past = pasts.entry(subject.clone()).or_default();
+            for piece in fold.take_past(&subject) {
+                match piece.bytes {
+                    Some(bytes) => past.insert(piece.number, bytes),
+                    None => past.remove(&piece.number),
+                };
+            }
+        }
         fold.evict_closed();
         if dice.once_in(4) {
-            fold = reloaded(&fold, &store, events);
+            fold = reloaded(&fold, &store, &pasts, events);
         }
     }
     out.finish(&fold);
@@ -132,7 +143,15 @@ fn restarted(events: &[Envelope], dice: &mut Dice) -> Outcome {
     out
 }
 
-fn reloaded(old: &PartitionFold, store: &BTreeMap<CallId, Vec<u8>>, events: &[Envelope]) -> PartitionFold {
+/// Pieces of pasts, as they are stored.
+type Pasts = BTreeMap<model::Subject, BTreeMap<u32, Vec<u8>>>;
+
+fn reloaded(
+    old: &PartitionFold,
+    store: &BTreeMap<CallId, Vec<u8>>,
+    pasts: &Pasts,
+    events: &[Envelope],
+) -> PartitionFold {
     use model::Subject as S;
     fn copy<T: serde::Serialize + serde::de::DeserializeOwned>(t: &T) -> T {
         serde_json::from_slice(&serde_json::to_vec(t).unwrap()).unwrap()
@@ -140,10 +159,17 @@ fn reloaded(old: &PartitionFold, store: &BTreeMap<CallId, Vec<u8>>, events: &[En
     let mut new = PartitionFold::new(Settings { closed_kept: 2, ..Settings::default() });
     new.load_calls(store.values().map(|b| Record::decode(b).unwrap()).filter(|r| !r.closed));
     for e in events {
+        let past = || pasts[&e.subject].iter().map(|(number, bytes)| (*number, bytes.as_slice())).collect();
         match &e.subject {
             S::Call(_) => {}
-            S::Agent(id) => new.load_agents(old.agent(id).map(copy)),
-            S::Device(id) => new.load_devices(old.device(id).map(copy)),
+            S::Agent(id) => new.load_agents(old.agent(id).map(copy).map(|mut agent| {
+                agent.restore(&past()).unwrap();
+                agent
+            })),
+            S::Device(id) => new.load_devices(old.device(id).map(copy).map(|mut device| {
+                device.restore(&past()).unwrap();
+                device
+            })),
             S::Queue(id) => new.load_queues(old.queue(id).map(copy)),
             S::Source(id) => new.load_sources(old.source(id).map(copy)),
         }

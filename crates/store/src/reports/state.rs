@@ -11,11 +11,16 @@ pub enum Kind {
     Queue,
     /// A source's: its link, heartbeats and gaps.
     Source,
+    /// A piece of an agent's past, by a number of its own.
+    AgentPast,
+    /// A piece of a device's past.
+    DevicePast,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Agent, Self::Device, Self::Queue, Self::Source];
+    pub const ALL: [Self; 6] =
+        [Self::Agent, Self::Device, Self::Queue, Self::Source, Self::AgentPast, Self::DevicePast];
 
     /// The number in the store; never changed.
     pub(crate) const fn code(self) -> i32 {
@@ -24,6 +29,8 @@ impl Kind {
             Self::Device => 2,
             Self::Queue => 3,
             Self::Source => 4,
+            Self::AgentPast => 5,
+            Self::DevicePast => 6,
         }
     }
 
