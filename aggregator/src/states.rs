@@ -102,3 +102,62 @@ pub(crate) fn stored(fold: &mut PartitionFold, subject: &Subject) -> Vec<State> 
 fn state(kind: Kind, id: &str, of: &impl Serialize) -> State {
     State { kind, id: id.to_owned(), body: serde_json::to_vec(of).ok() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use model::envelope::Parsed;
+    use model::{AgentId, Envelope};
+    use stats::fold::Settings;
+
+    use super::*;
+
+    /// The agent `7#1`, who is ready and busy in turn, a minute each.
+    fn event(n: i64) -> Envelope {
+        let (state, time) = (["ready", "talking"][n.rem_euclid(2) as usize], model::Time(n * 60_000));
+        let text = format!(
+            r#"{{"specversion":"1.0","id":"e{n}","source":"pbx","type":"agent.state_changed.v1","subject":"agent/7#1",
+                "time":"{time}","data":{{"state":"{state}"}}}}"#
+        );
+        match Envelope::parse(text.as_bytes()) {
+            Ok(Parsed::Known(event)) => event,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_long_day_is_stored_in_parts_and_goes_on_from_them() {
+        let subject = Subject::Agent(AgentId::new("7#1"));
+        let (mut fold, mut shelf, mut most) = (PartitionFold::new(Settings::default()), BTreeMap::new(), 0);
+        for n in 0..400 {
+            fold.apply(event(n));
+            let changed = stored(&mut fold, &subject);
+            most = most.max(changed.iter().filter_map(|state| Some(state.body.as_ref()?.len())).sum());
+            shelf.extend(changed.into_iter().map(|state| ((state.kind, state.id.clone()), state)));
+        }
+        assert!(shelf.len() > 20 && most < 12_000, "{} parts, {most} bytes at once", shelf.len());
+        let states: Vec<State> = shelf.into_values().collect();
+        let mut again = PartitionFold::new(Settings::default());
+        load(&mut again, &states).unwrap();
+        // A point that belongs far back, and the next one.
+        for fold in [&mut fold, &mut again] {
+            fold.take_changes();
+            [event(7), event(400)].into_iter().for_each(|event| _ = fold.apply(event));
+            let mut late = event(40);
+            (late.id, late.time) = (model::EventId::new("late"), late.time + 1);
+            fold.apply(late);
+        }
+        let rows = |fold: &mut PartitionFold| fold.take_changes().rows.into_iter().collect::<BTreeMap<_, _>>();
+        let (rows, rows_again) = (rows(&mut fold), rows(&mut again));
+        assert!(!rows.is_empty() && rows == rows_again);
+        assert_eq!(fold.views(), again.views());
+
+        let without: Vec<State> = states.iter().filter(|state| state.id != "7#1#3").cloned().collect();
+        let refused = load(&mut PartitionFold::new(Settings::default()), &without).unwrap_err().to_string();
+        assert!(
+            refused.contains("agent \"7#1\"") && refused.contains("piece 3") && refused.contains("rebuild"),
+            "{refused}"
+        );
+    }
+}
