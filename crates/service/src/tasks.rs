@@ -177,12 +177,9 @@ impl Tasks {
     {
         let (ticket, done) = self.admit(name.into())?;
         let id = ticket.id;
-        let work = async move {
-            let ticket = ticket;
-            // In a statement of its own: what the future held is dropped before its end is told.
-            let outcome = AssertUnwindSafe(future).catch_unwind().await;
-            ticket.judge(outcome);
-        };
+        // What the future held is dropped before its end is told. An async block that awaits the future would have room for it twice: where
+        // it is kept until it is awaited, and where it is then.
+        let work = AssertUnwindSafe(future).catch_unwind().map(move |outcome| ticket.judge(outcome));
         let abort = match self.0.clock.place() {
             Some(place) => Abort::Simulated(place.spawn(work)),
             None => Abort::Tokio(tokio::spawn(work).abort_handle()),

@@ -98,7 +98,8 @@ impl Door {
             let rules = &self.rules;
             let socket = handshake::socket(upgrade, rules.message_bytes, rules.unsent_bytes).await;
             if let Some(socket) = socket {
-                Connection::new(self, socket).run(who, place).await;
+                let mut connection = Connection::new(self, socket);
+                connection.run(who, place).await;
             }
         });
         match started {
@@ -153,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Connection { door, socket, bell, session, following, pulse, beat, heard, pinged, credit, out, begun: false }
     }
 
-    async fn run(mut self, who: Option<Principal>, place: Option<OwnedSemaphorePermit>) {
+    async fn run(&mut self, who: Option<Principal>, place: Option<OwnedSemaphorePermit>) {
         let open = service::metric::gauge("pusher_connections", &[]);
         open.increment(1.0);
         let end = if place.is_none() { End::Close(Close::Full) } else { self.converse(who).await };

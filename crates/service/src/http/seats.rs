@@ -93,8 +93,11 @@ impl Seats {
         (number, seat)
     }
 
+    /// Whoever sits there is not asked to leave any more. A waker that stayed would keep the memory of a task that is over.
     pub(super) fn stand_up(&self, number: u64) {
-        self.taken().seats.remove(&number);
+        if let Some(seat) = self.taken().seats.remove(&number) {
+            seat.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
     }
 
     /// Sends those away who did nothing for the longest time: first those who ask for nothing. How many.
@@ -126,6 +129,12 @@ mod tests {
 
     const S: fn(u64) -> Duration = Duration::from_secs;
 
+    struct Nobody;
+
+    impl std::task::Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
+    }
+
     #[test]
     fn the_longest_idle_leave_first_and_who_asks_stays_longer() {
         let seats = Seats::default();
@@ -149,7 +158,10 @@ mod tests {
         assert_eq!(seat.asking_since(), Some(S(7)), "from its first byte on");
         seat.served(S(50));
         assert_eq!((seat.asking_since(), seats.make_room(S(54))), (None, 0));
+        let task = Arc::new(Nobody);
+        assert!(!seat.must_leave(&Waker::from(Arc::clone(&task))));
+        assert_eq!(Arc::strong_count(&task), 2);
         seats.stand_up(number);
-        assert_eq!(seats.make_room(S(100)), 0);
+        assert_eq!((seats.make_room(S(100)), Arc::strong_count(&task)), (0, 1), "the task is not kept");
     }
 }

@@ -58,7 +58,7 @@ impl Line {
         let socket = WebSocketStream::from_raw_socket(ours, protocol::Role::Server, None).await;
         let who = Principal { name: "board".into(), tenant: "*".into(), role: Role::Viewer };
         let place = Arc::clone(&places).try_acquire_owned().ok();
-        let server = tokio::spawn(Connection::new(door, socket).run(Some(who), place));
+        let server = tokio::spawn(async move { Connection::new(door, socket).run(Some(who), place).await });
         let client = WebSocketStream::from_raw_socket(theirs, protocol::Role::Client, None).await;
         let mut line = Line { hub, clock, places, client, server };
         line.client.send(Message::text(r#"{"op":"subscribe","id":"s","topics":["queues"]}"#)).await.unwrap();
