@@ -1,8 +1,9 @@
 //! Points of a state in time, in order whatever their arrival, and what they come to.
 //!
 //! A point may come a day late, so a day of points is kept: of an agent who takes calls, a thousand. All but the newest are packed
-//! ([`chunk`]), in memory as in the store, where each chunk stands apart ([`stored`]): a new point writes no day. One that comes late is put among them and counted anew from there on, until what
-//! holds is again what held ([`late`]): that costs what it changes, however long the day was.
+//! ([`chunk`]), in memory as in the store, where each chunk stands apart ([`stored`]): a new point writes no day. One that comes late is
+//! put among them and counted anew from there on, until what holds is again what held ([`late`]): that costs what it changes, however
+//! long the day was.
 
 use std::collections::VecDeque;
 
