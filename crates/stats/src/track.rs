@@ -120,7 +120,7 @@ pub struct Track<S: Standing> {
     recent: VecDeque<Point<S::What>>,
     /// What holds before the recent points, since a late one asked for it.
     before_recent: Option<Box<S>>,
-    /// What holds after the newest, since a point was added.
+    /// What holds after the newest, since a point came.
     now: Option<S>,
     /// Of chunks: the number of the next.
     next: u32,
@@ -194,6 +194,10 @@ impl<S: Standing> Track<S> {
     /// Puts a point in its place, and counts what that changes. `base`: what holds before the first, which points go into when no late one
     /// can come before them any more.
     pub fn add(&mut self, base: &mut S, point: Point<S::What>, count: &mut impl Count<S>) -> Added {
+        // Whatever becomes of the point: who stores this is to store what holds, too.
+        if self.now.is_none() {
+            self.now = Some(self.standing(base));
+        }
         match self.newest() {
             Some(newest) if newest.order() >= point.order() => {
                 if newest.time - point.time > WINDOW_MS {
@@ -201,9 +205,6 @@ impl<S: Standing> Track<S> {
                 }
                 if !self.insert(base, point, count) {
                     return Added::Known;
-                }
-                if self.now.is_none() {
-                    self.now = Some(self.standing(base));
                 }
             }
             newest => {

@@ -339,7 +339,12 @@ fn tracks_that_were_stored_in_former_forms_are_read() {
         let mut read: Track<Last> = serde_json::from_str(&former).unwrap();
         assert!(read == track && !read.packed.is_empty());
         assert_eq!(read.standing(&Last::default()), track.standing(&Last::default()));
-        let mut shelf = Shelf::default();
+        // Stored anew for a point that is refused: it is to be read again all the same.
+        let (mut shelf, mut base, mut book) = (Shelf::default(), Last::default(), Book::default());
+        let too_late = Point { time: Time(-2 * WINDOW_MS), ..at_work(0) };
+        assert_eq!(read.add(&mut base, too_late, &mut book), Added::TooLate);
+        shelf.store(&mut read);
+        assert!(shelf.read() == track);
         assert_eq!(read.add(&mut Last::default(), at_work(100), &mut Book::default()), Added::New);
         shelf.store(&mut read);
         assert!(shelf.read() == long(101));
