@@ -363,7 +363,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Ok(());
         }
         let (clock, limit) = (self.door.clock.clone(), self.door.rules.write_timeout);
-        match clock.timeout(limit, self.send()).await {
+        let mut sending = pin!(self.send());
+        // Mostly the kernel has room at once: then no time need be kept.
+        let sent = match futures::poll!(sending.as_mut()) {
+            Poll::Ready(sent) => Ok(sent),
+            Poll::Pending => clock.timeout(limit, sending).await,
+        };
+        match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(End::Gone),
             Err(_) => Err(End::Close(Close::TooSlow)),

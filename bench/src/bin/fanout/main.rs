@@ -36,7 +36,7 @@ const SINGLE: u64 = 50;
 const TOGETHER: u64 = 1_000;
 /// Open calls that the updates go round.
 const CALLS: u64 = 500;
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 9;
 const ROUND: Duration = Duration::from_secs(4);
 /// What begins an item of a frame.
 const ITEM: &[u8] = br#"{"key":"#;
