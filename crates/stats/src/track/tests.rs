@@ -258,6 +258,13 @@ fn long(n: usize) -> Track<Last> {
 }
 
 #[test]
+fn who_comes_in_order_costs_a_step() {
+    STEPS.set(0);
+    long(2_000);
+    assert_eq!(STEPS.get(), 2_000);
+}
+
+#[test]
 fn who_comes_late_costs_what_it_changes_and_not_the_day() {
     let (mut base, mut book) = (Last::default(), Book::default());
     for late_by in [40, 1_000, 1_990] {
@@ -351,6 +358,12 @@ fn tracks_that_were_stored_in_former_forms_are_read() {
     }
     for bad in [r#"{"chunks":[]}"#, r#"{}"#, r#"{"chunks":["0g"],"recent":[]}"#, r#"{"past":[1],"near":[]}"#] {
         assert!(serde_json::from_str::<Track<Last>>(bad).is_err(), "{bad}");
+    }
+    for lost in ["near", "now"] {
+        let mut head = serde_json::to_value(long(100)).unwrap();
+        assert!(serde_json::from_value::<Track<Last>>(head.clone()).is_ok());
+        head.as_object_mut().unwrap().remove(lost).unwrap();
+        assert!(serde_json::from_value::<Track<Last>>(head).is_err(), "{lost}");
     }
     let short = serde_json::to_string(&long(20)).unwrap();
     assert!(short.starts_with(r#"{"points":["#), "as it always was");
