@@ -41,6 +41,9 @@ struct Round {
     queue: Cost,
 }
 
+/// Which of a round's costs.
+type Thing = fn(&Round) -> &Cost;
+
 impl Round {
     fn measure() -> Result<Round> {
         let agents = |n| Population { agents: n, ..Population::default() };
@@ -61,7 +64,7 @@ fn main() -> Result<()> {
     let spread = |of: &dyn Fn(&Round) -> f64| rounds.iter().map(of).collect::<Spread>();
     let mut finding =
         Finding::new("memory", "Memory grows with what is followed, by some kilobytes each", "script/bench memory");
-    let things: [(&str, fn(&Round) -> &Cost); 3] = [
+    let things: [(&str, Thing); 3] = [
         ("an agent, logged in and ready", |round| &round.agent),
         ("an open call that waits in a queue", |round| &round.call),
         ("a queue", |round| &round.queue),
