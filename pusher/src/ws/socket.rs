@@ -364,7 +364,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let (clock, limit) = (self.door.clock.clone(), self.door.rules.write_timeout);
         let mut sending = pin!(self.send());
-        // Mostly the kernel has room at once: then no time need be kept.
+        // Mostly the kernel has room at once. What would wait with a limit is large, and need not be made then.
         let sent = match futures::poll!(sending.as_mut()) {
             Poll::Ready(sent) => Ok(sent),
             Poll::Pending => clock.timeout(limit, sending).await,

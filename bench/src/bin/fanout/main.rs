@@ -126,7 +126,7 @@ async fn run() -> anyhow::Result<()> {
     let (peer, ratio) = (median(|(peer, _, _)| peer.frames), median(|(peer, ours, _)| ours.updates / peer.frames));
     let gain = median(|(peer, _, ours)| ours.updates / peer.frames);
     let who = "bare tokio-tungstenite broadcast, one update a frame";
-    Finding::new("fanout", "a wallboard's frame costs the server no more than a bare broadcast of it", "script/bench fanout")
+    Finding::new("fanout", "a wallboard's frame costs the server hardly more than a bare broadcast of it", "script/bench fanout")
         .figure(
             Figure::new("updates delivered, a frame each, a second of the server's processor time", ratio * peer, "1/s")
                 .peer(who, peer)
